@@ -1,0 +1,102 @@
+# formcheck: `make help` lists the targets. Needs only Python 3.11, make and git; uv is brought along.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+UV_VERSION := 0.13.9
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+RUN := $(UV) run --frozen
+PYTHON311 := $(shell command -v python3.11 || command -v python3)
+DATA := $(abspath $(or $(FORMCHECK_DATA),../shared/data))
+OUT ?= out
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}'
+
+.tools/bin/uv:
+	@$(PYTHON311) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "formcheck needs Python 3.11 (found $$($(PYTHON311) -V)); on Debian 12: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON311) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.PHONY: setup
+setup: $(UV) ## Install the locked Python environment and fetch the pose models
+	@$(UV) sync --frozen --quiet --inexact
+	@$(RUN) python -m services.pose.adapters.models
+
+ifneq ($(UV),.tools/bin/uv)
+$(UV): ;
+endif
+
+.PHONY: demo
+demo: setup ## Analyse the demo clip into out/demo (report.json, report.html, annotated.mp4)
+	@$(RUN) formcheck analyze assets/demo.mp4 --out $(OUT) --truth assets/demo.json
+
+.PHONY: test
+test: setup ## Run all tests, the quick ones first
+	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
+	@$(RUN) pytest -n 2 --dist worksteal -q -m "slow"
+
+.PHONY: quick
+quick: $(UV) ## Run the quick tests only
+	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
+
+.PHONY: check
+check: $(UV) ## Format, lint, types, import rules, buf lint, quick tests
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+	@$(RUN) buf lint proto
+	@$(MAKE) --no-print-directory quick
+
+.PHONY: format
+format: $(UV) ## Format and mend what the linter can mend
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+.PHONY: proto
+proto: $(UV) ## Generate gen/formcheck/v1 from proto/
+	@$(RUN) python -m training.tools.generate_proto
+
+.PHONY: demo-clip
+demo-clip: $(UV) ## Render the demo clip anew (assets/demo.mp4, assets/demo.json)
+	@$(RUN) python -m training.render.demo
+
+.PHONY: train-segment
+train-segment: $(UV) ## Train the segmentation network that is shipped
+	@$(RUN) --group training python -m training.segment.train --out services/segment/models/segment.onnx
+
+.PHONY: bench-pose
+bench-pose: setup ## Pose networks: OKS-AP and recall on COCO people, steadiness on the clips, crops/s
+	@$(RUN) python -m bench.pose
+
+.PHONY: bench-decode
+bench-decode: $(UV) ## Decoding against raw PyAV
+	@$(RUN) python -m bench.decode
+
+.PHONY: bench-analyze
+bench-analyze: setup ## End-to-end speed against mediapipe's Pose solution, per clip
+	@$(RUN) python -m bench.analyze
+
+.PHONY: bench-memory
+bench-memory: setup ## Peak memory on an hour of 1080p
+	@$(RUN) python -m bench.memory
+
+.PHONY: bench-clips
+bench-clips: setup ## True and found repetitions on the real clips (needs ../shared/data)
+	@$(RUN) python -m bench.score_clips
+
+.PHONY: bench-sequences
+bench-sequences: $(UV) ## The same on pose sequences (needs ../shared/data)
+	@$(RUN) python -m bench.score_sequences
+
+.PHONY: bench-rendered
+bench-rendered: setup ## Rendered clips: counts, boundaries, planted mistakes
+	@$(RUN) python -m bench.rendered
+
+.PHONY: bench-scenes
+bench-scenes: setup ## Rendered gym scenes: IDF1, identity switches, each person's count
+	@$(RUN) python -m bench.scenes
+
+.PHONY: clean
+clean: ## Remove what can be made again
+	@rm -rf out .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
