@@ -31,9 +31,9 @@ VISIBLE_MIN: Final = 0.3
 """A joint whose score is below this is hidden: its place is not to be used. Pose profiles calibrate to it."""
 
 
-def mirror(keypoints: NDArray[np.float32], scores: NDArray[np.float32], width_px: float) -> tuple[
-    NDArray[np.float32], NDArray[np.float32]
-]:
+def mirror(
+    keypoints: NDArray[np.float32], scores: NDArray[np.float32], width_px: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The same poses seen in a mirror: keypoints (..., 17, 2) px and scores (..., 17) in [0, 1]."""
     flipped = keypoints[..., MIRROR, :].copy()
     flipped[..., 0] = width_px - flipped[..., 0]
