@@ -1,0 +1,147 @@
+"""Reading MoveNet: a centre heatmap says where people are, a regression roughly where their joints are, a keypoint
+heatmap where exactly, an offset where between two cells.
+
+References: the published single-pose graph (its own decoding keeps one person: the one nearest the middle);
+Zhou, Wang, Krähenbühl, Objects as Points, arXiv:1904.07850.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.common.errors import ShapeError
+from services.common.skeleton import INDEX, VISIBLE_MIN, K
+from services.common.types import F32
+from services.pose.core.geometry import Instances, Region
+
+LIGHTNING_PX: Final = 192
+THUNDER_PX: Final = 256
+
+STRIDE_PX: Final = 4
+"""One cell of the heatmaps is 4 px of the crop."""
+
+_SOFTEN: Final = 1.8
+"""Cells: how sharply nearness to the middle (or to the regressed joint) is preferred. A constant of the graph."""
+
+CENTRE_MIN: Final = 0.1
+"""A peak of the centre heatmap below this is nobody."""
+
+PEOPLE_MAX: Final = 10
+"""People read from one crop at most."""
+
+_TORSO: Final = [INDEX[f"{side}_{part}"] for part in ("shoulder", "hip") for side in ("left", "right")]
+
+
+def decode(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[bool]) -> list[Instances]:
+    """People in each crop, in px of the picture.
+
+    Args:
+        outputs: centre (N, 1, G, G), heatmap (N, 17, G, G), regression (N, 34, G, G), offset (N, 34, G, G) float32;
+            the first two are probabilities, the others cells, (y, x) per joint.
+        regions: N, what the crops show.
+        single: N; True: only the person nearest the middle.
+    Returns:
+        N Instances; scores are the heatmap's values, ``centre`` the centre heatmap's.
+    Raises:
+        ShapeError: the outputs are not those of MoveNet.
+    """
+    centre, heatmap, regression, offset = _check(outputs)
+    n, _, g, _ = centre.shape
+    crops, cells = _peaks(centre[:, 0], np.asarray(single, bool))
+    norm, scores = _read(heatmap, regression, offset, crops, cells)
+    confidence = centre.reshape(n, g * g)[crops, cells]
+    found = []
+    for i, region in enumerate(regions):
+        mine = np.flatnonzero(crops == i)
+        keypoints = region.to_picture(norm[mine])
+        found.append(
+            Instances(
+                keypoints=keypoints,
+                scores=scores[mine],
+                centre=confidence[mine],
+                regions=tuple(_region_or(region, k, s) for k, s in zip(keypoints, scores[mine], strict=True)),
+            )
+        )
+    return found
+
+
+def _check(outputs: Sequence[F32]) -> tuple[F32, F32, F32, F32]:
+    shapes = [o.shape for o in outputs]
+    channels = (1, K, 2 * K, 2 * K)
+    good = len(shapes) == 4 and all(
+        len(s) == 4 and s[0] == shapes[0][0] and s[1] == c and s[2] == s[3] == shapes[0][3]
+        for s, c in zip(shapes, channels, strict=False)
+    )
+    if not good:
+        raise ShapeError(f"MoveNet's outputs must be (N, C, G, G) with C = {channels}, got {shapes}")
+    return outputs[0], outputs[1], outputs[2], outputs[3]
+
+
+def _peaks(centre: F32, single: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The people of the centre heatmaps (N, G, G): index of the crop (P,) and flat cell (P,); per crop best first.
+
+    single: always one, the highest after weighting by nearness to the middle. Otherwise every local maximum
+    (3 × 3) of at least ``CENTRE_MIN``, ``PEOPLE_MAX`` at most.
+    """
+    n, g, _ = centre.shape
+    row, column = np.mgrid[:g, :g].astype(np.float32)
+    weight = 1 / (np.hypot(row - g // 2, column - g // 2) + _SOFTEN)
+    middle = (centre * weight).reshape(n, g * g).argmax(axis=1)
+    padded = np.pad(centre, ((0, 0), (1, 1), (1, 1)))
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2)).max(axis=(3, 4))
+    peak = ((centre >= around) & (centre >= CENTRE_MIN)).reshape(n, g * g)
+    crops, cells = [], []
+    for i in range(n):
+        if single[i]:
+            best = middle[i : i + 1]
+        else:
+            best = np.flatnonzero(peak[i])
+            best = best[np.argsort(-centre[i].ravel()[best], kind="stable")][:PEOPLE_MAX]
+        crops.append(np.full(len(best), i))
+        cells.append(best)
+    return np.concatenate(crops).astype(np.intp), np.concatenate(cells).astype(np.intp)
+
+
+def _read(
+    heatmap: F32, regression: F32, offset: F32, crops: NDArray[np.intp], cells: NDArray[np.intp]
+) -> tuple[F32, F32]:
+    """Keypoints (P, 17, 2) as shares of the crop and scores (P, 17) of the people whose centres are given."""
+    p, g = len(crops), heatmap.shape[-1]
+    joint = np.arange(K)
+    y, x = np.divmod(cells, g)
+    coarse = regression[crops, :, y, x].reshape(p, K, 2) + np.stack([y, x], axis=1)[:, None]
+    line = np.arange(g, dtype=np.float32)
+    down = (line[:, None] - coarse[:, :, None, None, 0]) ** 2  # (P, 17, G, 1)
+    right = (line[None, :] - coarse[:, :, None, None, 1]) ** 2  # (P, 17, 1, G)
+    near = heatmap[crops] / (np.sqrt(down + right) + np.float32(_SOFTEN))
+    best = near.reshape(p, K, g * g).argmax(axis=2)
+    y, x = np.divmod(best, g)
+    fine = offset.reshape(-1, K, 2, g, g)[crops[:, None], joint, :, y, x]  # (P, 17, 2) as y, x
+    norm = np.stack([x + fine[..., 1], y + fine[..., 0]], axis=-1) / g
+    return norm.astype(np.float32), heatmap[crops[:, None], joint, y, x]
+
+
+def _region_or(fallback: Region, keypoints: F32, scores: F32) -> Region:
+    return follow_region(keypoints, scores) or fallback
+
+
+def follow_region(keypoints: F32, scores: F32) -> Region | None:
+    """Where to look next: a square around the hips' middle (or the seen joints' middle) that holds the body with
+    room to move; None where neither shoulders nor hips are seen.
+
+    As the network's authors advise: 1.9 × the reach of the torso or 1.2 × the reach of the whole body to each
+    side, whichever is more.
+    """
+    seen = scores >= VISIBLE_MIN
+    torso = [j for j in _TORSO if seen[j]]
+    if not torso:
+        return None
+    hips = [j for j in _TORSO[2:] if seen[j]]
+    middle = keypoints[hips or torso].mean(axis=0)
+    reach = np.abs(keypoints - middle)
+    half = max(1.9 * float(reach[torso].max()), 1.2 * float(reach[seen].max()))
+    if half <= 1:
+        return None
+    return Region(float(middle[0]), float(middle[1]), 2 * half)
