@@ -28,7 +28,7 @@ endif
 
 .PHONY: demo
 demo: setup ## Analyse the demo clip into out/demo (report.json, report.html, annotated.mp4)
-	@$(RUN) formcheck analyze assets/demo.mp4 --out $(OUT) --truth assets/demo.json
+	@$(RUN) formcheck analyze assets/demo.mp4 --out $(OUT)/demo --truth assets/demo.json
 
 .PHONY: test
 test: setup ## Run all tests, the quick ones first

@@ -1,0 +1,196 @@
+"""The whole pipeline in one process: video → poses → repetitions → assessments → ``AnalysisResult``.
+
+The processors are those that the services run; this module only carries items from one to the next.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from services.common.processor import Mark, MarkKind
+from services.common.types import LOCAL_STREAM, Frame, NetworkTrace, PoseFrame, Repetition
+from services.errors.adapters.catalogue import load_catalogue
+from services.errors.core.processor import AssessProcessor
+from services.errors.core.sets import summarise_sets
+from services.ingest.adapters.media import VideoReader
+from services.local.ahead import ReadAhead
+from services.local.collect import Collector
+from services.local.results import AnalysisResult, SourceResult, Truth, WarningResult
+from services.pose.adapters.local import LocalPose
+from services.pose.adapters.onnx import OnnxBackend
+from services.pose.core.processor import PoseProcessor
+from services.pose.core.profiles import Profile
+from services.segment.adapters.onnx import OnnxRecurrentNetwork
+from services.segment.core.processor import SegmentProcessor
+
+DEFAULT_POSE = "movenet"
+ANALYSIS_SHORT_SIDE_PX = 480
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzeOptions:
+    """How to analyse. ``exercise`` None = recognise it; ``threads``: of the pose network."""
+
+    exercise: str | None = None
+    pose: str = DEFAULT_POSE
+    people: str = "all"
+    strictness: float = 0.5
+    start_s: float | None = None
+    end_s: float | None = None
+    threads: int = 2
+    thumbnails: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an analysis is. ``total_s`` None where the length is unknown."""
+
+    frames: int
+    position_s: float
+    total_s: float | None
+    elapsed_s: float
+
+    @property
+    def speed(self) -> float:
+        """Seconds of video per second of work."""
+        return self.position_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
+
+class _Stages:
+    """segment → errors behind pose, with a collector beside."""
+
+    def __init__(self, options: AnalyzeOptions, collector: Collector, trace: bool = True) -> None:
+        self._segment = SegmentProcessor(OnnxRecurrentNetwork(), exercise=options.exercise, trace=trace)
+        self._errors = AssessProcessor(load_catalogue(), options.strictness)
+        self._collector = collector
+        self.segment_s = 0.0
+        self.errors_s = 0.0
+
+    def on_poses(self, frame: PoseFrame) -> None:
+        started = time.perf_counter()
+        outputs = self._segment.on_item(frame)
+        self.segment_s += time.perf_counter() - started
+        self._pass_on(outputs)
+
+    def on_mark(self, mark: Mark) -> None:
+        self._pass_on(self._segment.on_mark(mark))
+        for assessment in self._errors.on_mark(mark):
+            self._collector.output(assessment)
+
+    def _pass_on(self, outputs: Iterable[Repetition | NetworkTrace]) -> None:
+        for output in outputs:
+            self._collector.output(output)
+            if isinstance(output, Repetition):
+                started = time.perf_counter()
+                assessments = self._errors.on_item(output)
+                self.errors_s += time.perf_counter() - started
+                for assessment in assessments:
+                    self._collector.output(assessment)
+
+
+def to_source(frame: PoseFrame, scale: float, width_px: int, height_px: int) -> PoseFrame:
+    """Poses found in a picture scaled down by ``scale``, in px of the source."""
+    people = tuple(
+        replace(p, keypoints=p.keypoints * np.float32(scale), box=p.box * np.float32(scale)) for p in frame.people
+    )
+    return replace(frame, people=people, width_px=width_px, height_px=height_px)
+
+
+def analyze(
+    uri: str,
+    options: AnalyzeOptions = AnalyzeOptions(),
+    truth: Truth | None = None,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> AnalysisResult:
+    """Analyse one video.
+
+    Raises:
+        InputError: it cannot be used.
+        ModelError: the pose network cannot be had.
+    """
+    started = time.perf_counter()
+    reader = VideoReader(
+        uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM
+    )
+    profile = Profile.get(options.pose)
+    collector = Collector()
+    with reader:
+        info = reader.info
+        pose = LocalPose(
+            PoseProcessor(profile, LOCAL_STREAM, people=options.people), OnnxBackend(profile, threads=options.threads)
+        )
+        stages = _Stages(options, collector)
+        ready = time.perf_counter()
+        clock = _Clock(ready)
+        last: Frame | None = None
+        with ReadAhead(iter(reader)) as frames:
+            for frame in frames:
+                clock.frame(frame)
+                before = time.perf_counter()
+                found = pose.on_item(frame)
+                clock.pose_s += time.perf_counter() - before
+                for poses in found:
+                    whole = to_source(poses, reader.scale, info.width_px, info.height_px)
+                    collector.poses(whole)
+                    if options.thumbnails:
+                        collector.pictures(frame, whole, reader.scale)
+                    stages.on_poses(whole)
+                last = frame
+                progress(clock.progress(frame.time_s - (options.start_s or 0.0), _span(info.duration_s, options)))
+        end = Mark(LOCAL_STREAM, MarkKind.EOF, last.time_s if last else 0.0)
+        for poses in pose.on_mark(end):
+            stages.on_poses(to_source(poses, reader.scale, info.width_px, info.height_px))
+        stages.on_mark(end)
+        finished = time.perf_counter()
+        warnings = [WarningResult(w.code, w.text) for w in reader.warnings]
+    people = collector.people()
+    for person in people:
+        person.sets = summarise_sets(person.assessments)
+    if not people:
+        warnings.append(WarningResult("NO_PERSON", "No person was found in the video."))
+    return AnalysisResult(
+        source=SourceResult(uri, info.duration_s, info.fps, info.width_px, info.height_px),
+        warnings=warnings,
+        people=people,
+        thumbnails=collector.thumbnails,
+        truth=truth,
+        timings={
+            "setup_s": ready - started,
+            "first_frame_s": clock.first_s - started,
+            "decode_s": frames.busy_s,
+            "pose_s": clock.pose_s,
+            "segment_s": stages.segment_s,
+            "errors_s": stages.errors_s,
+            "analysis_s": finished - ready,
+            "frames": float(clock.frames),
+            "frames_per_s": clock.frames / max(finished - ready, 1e-9),
+        },
+    )
+
+
+class _Clock:
+    """Counts frames and time of one run."""
+
+    def __init__(self, started: float) -> None:
+        self._started = started
+        self.frames = 0
+        self.first_s = started
+        self.pose_s = 0.0
+
+    def frame(self, frame: Frame) -> None:
+        if self.frames == 0:
+            self.first_s = time.perf_counter()
+        self.frames += 1
+
+    def progress(self, position_s: float, total_s: float | None) -> Progress:
+        return Progress(self.frames, position_s, total_s, time.perf_counter() - self._started)
+
+
+def _span(duration_s: float | None, options: AnalyzeOptions) -> float | None:
+    """Length of what is to be analysed, s."""
+    if duration_s is None and options.end_s is None:
+        return None
+    end = min(x for x in (duration_s, options.end_s) if x is not None)
+    return max(end - (options.start_s or 0.0), 0.0)
