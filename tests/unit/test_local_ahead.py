@@ -23,7 +23,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     seen = []
     with ReadAhead(source()) as ahead, pytest.raises(OSError, match="broken"):
         for item in ahead:
-            seen.append(item)  # noqa: PERF402
+            seen.append(item)
     assert seen == [1, 2]
 
 
