@@ -1,0 +1,304 @@
+"""Frames in, poses of tracked people out; the networks run outside.
+
+    plan = processor.plan(frame)                    # what to look at: crops, per network
+    results = plan.decode(profile, outputs)         # outputs: what the networks said of each batch
+    poses = processor.apply(plan, results)
+
+``plan`` changes nothing, so a plan may be thrown away and made again; one frame of a stream is in flight at a time.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.common.errors import ConfigError, ShapeError
+from services.common.processor import Mark, MarkKind
+from services.common.types import F32, LOCAL_STREAM, Frame, PoseFrame, StreamKey, TrackedPose
+from services.pose.core import proposals, similarity, state
+from services.pose.core.geometry import Instances, Region
+from services.pose.core.profiles import Profile
+from services.pose.core.proposals import Candidate, Lookout
+from services.pose.core.selection import MainPerson
+from services.pose.core.tracking import State, Track, Tracker, TrackingSettings
+
+People = Literal["all", "main"]
+
+SNAPSHOT_MAX: Final = 64 * 1024
+"""Bytes; ``TrackingSettings.tracks_max`` keeps below it."""
+
+
+class Role(StrEnum):
+    FOLLOW = "follow"  # the crop of a track
+    SEARCH = "search"  # where a lost track should be
+    DETECT = "detect"  # a part of the scene
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One crop: ``single`` asks for the person in the middle, else for everyone in it."""
+
+    role: Role
+    region: Region
+    single: bool
+    track_id: int = -1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Crops (N, S, S, 3) uint8 for one network; ``requests``: which of the plan's requests they are."""
+
+    model: str
+    crops: NDArray[np.uint8]
+    requests: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What is to be looked at in one frame. ``stale``: a frame that was had already, or an older one."""
+
+    frame: Frame
+    requests: tuple[Request, ...]
+    batches: tuple[Batch, ...]
+    stale: bool = False
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        return tuple(r.region for r in self.requests)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return tuple(r.role for r in self.requests)
+
+    def decode(self, profile: Profile, outputs: Sequence[Sequence[F32]]) -> list[Instances]:
+        """One ``Instances`` per request, from the networks' outputs per batch.
+
+        Raises:
+            ShapeError: the outputs are not those of this plan's batches.
+        """
+        if len(outputs) != len(self.batches):
+            raise ShapeError(f"{len(self.batches)} batches need as many outputs, got {len(outputs)}")
+        results = [Instances.none()] * len(self.requests)
+        for batch, output in zip(self.batches, outputs, strict=True):
+            mine = [self.requests[i] for i in batch.requests]
+            found = profile.decode(output, [r.region for r in mine], [r.single for r in mine])
+            for i, instances in zip(batch.requests, found, strict=True):
+                results[i] = instances
+        return results
+
+
+class PoseProcessor:
+    """The pose stage of one stream, without I/O.
+
+    Args:
+        profile: how crops are cut and answers are read.
+        stream: goes into the results.
+        people: "all", or "main" for only the one who fills the picture most (then nobody else costs a crop).
+
+    Raises:
+        ConfigError: ``people`` is neither.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        stream: StreamKey = LOCAL_STREAM,
+        people: People = "all",
+        settings: TrackingSettings | None = None,
+    ) -> None:
+        if people not in ("all", "main"):
+            raise ConfigError(f"people must be 'all' or 'main', got {people!r}")
+        self.profile = profile
+        self.stream = stream
+        self._main = MainPerson() if people == "main" else None
+        self._tracker = Tracker(settings)
+        self._lookout = Lookout()
+        self._next_public_id = 1
+        self._sequence = -1
+        self._time_s = -math.inf
+        self._size = (0, 0)
+        self._last: tuple[TrackedPose, ...] = ()
+
+    # -- one frame ---------------------------------------------------------------------------------------------
+
+    def plan(self, frame: Frame) -> Plan:
+        """What to look at in this frame."""
+        if frame.time_s <= self._time_s:
+            return Plan(frame, (), (), stale=True)
+        if self._held(frame):
+            return Plan(frame, (), ())
+        requests = (*self._follow(frame), *self._detect(frame))
+        return Plan(frame, requests, self._batches(frame, requests))
+
+    def apply(self, plan: Plan, results: Sequence[Instances]) -> list[PoseFrame]:
+        """The people of the planned frame; ``results``: what was found in each of the plan's regions.
+
+        Raises:
+            ShapeError: not as many results as requests.
+        """
+        if len(results) != len(plan.requests):
+            raise ShapeError(f"{len(plan.requests)} regions need as many results, got {len(results)}")
+        frame = plan.frame
+        if plan.stale or frame.time_s <= self._time_s:
+            return []
+        anew, held = self._looks_everywhere(frame), self._held(frame)
+        self._sequence, self._time_s = frame.sequence, frame.time_s
+        self._size = (frame.image.shape[1], frame.image.shape[0])
+        if held:
+            self._tracker.hold(frame.time_s)
+            return [self._output(frame, self._last, ())]
+        candidates = [
+            c for r, found in zip(plan.requests, results, strict=True)
+            for c in proposals.candidates_of(found, r.track_id)
+        ]  # fmt: skip
+        seen = self._tracker.update(candidates, frame.image, frame.time_s, frame.cut, anew)
+        for request in plan.requests:
+            if request.role is Role.SEARCH:
+                self._tracker.searched(request.track_id, frame.time_s)
+        gone = self._tracker.expire(frame.time_s)
+        seen, dropped = self._choose(seen, frame)
+        self._last = tuple(self._publish(t, c, frame.time_s) for t, c in seen)
+        looked = any(r.role is Role.DETECT for r in plan.requests)
+        self._lookout.done(frame.time_s, self._pause_s(), looked, anew)
+        return [self._output(frame, self._last, _public(gone + dropped))]
+
+    def on_mark(self, mark: Mark) -> list[PoseFrame]:
+        """Time goes on without frames: tracks end. EOF ends them all."""
+        if mark.kind is not MarkKind.EOF and mark.time_s <= self._time_s:
+            return []
+        self._time_s = max(self._time_s, mark.time_s)
+        if mark.kind is MarkKind.EOF:
+            gone = list(self._tracker.tracks)
+            self._tracker.drop(gone)
+        else:
+            gone = self._tracker.expire(self._time_s, quiet=True)
+        ended = _public(gone)
+        if not ended:
+            return []
+        width, height = self._size
+        return [PoseFrame(self.stream, self._sequence, self._time_s, width, height, (), ended)]
+
+    # -- where to look -----------------------------------------------------------------------------------------
+
+    def _held(self, frame: Frame) -> bool:
+        """The picture is the one before: its people are, too, and nothing need be looked at."""
+        return frame.frozen and not self._looks_everywhere(frame)
+
+    def _looks_everywhere(self, frame: Frame) -> bool:
+        return self._sequence < 0 or frame.cut
+
+    def _follow(self, frame: Frame) -> list[Request]:
+        tracker, t = self._tracker, frame.time_s
+        contested = tracker.contested(t) if len(tracker.tracks) > 1 else set()
+        # Where two people overlap, a network that can tells of both; else one of them would hide the other.
+        both = self.profile.following == self.profile.detecting
+        out = []
+        for track in tracker.tracks:
+            if track.state is not State.LOST:
+                single = not (both and track.track_id in contested)
+                out.append(Request(Role.FOLLOW, track.region_at(t), single, track.track_id))
+            elif t - track.searched_s >= tracker.settings.search_every_s:
+                out.append(Request(Role.SEARCH, track.region_at(t), True, track.track_id))
+        return out
+
+    def _detect(self, frame: Frame) -> list[Request]:
+        height, width = frame.image.shape[:2]
+        regions = self._lookout.due(frame.time_s, width, height, self._looks_everywhere(frame))
+        return [Request(Role.DETECT, region, False) for region in regions]
+
+    def _pause_s(self) -> float:
+        tracks = self._tracker.tracks
+        if not tracks:
+            return proposals.NOBODY_S
+        if any(t.state is State.LOST or t.seen_s < self._time_s for t in tracks):
+            return proposals.EAGER_S
+        return proposals.CALM_S if self._main is not None and self._main.settled else proposals.STEADY_S
+
+    def _batches(self, frame: Frame, requests: Sequence[Request]) -> tuple[Batch, ...]:
+        """Crops of one network together, in the order of the requests."""
+        groups: dict[str, list[int]] = {}
+        for i, request in enumerate(requests):
+            groups.setdefault(self.profile.network(request.single).name, []).append(i)
+        return tuple(
+            Batch(
+                model,
+                np.stack([self.profile.crop(frame.image, requests[i].region, requests[i].single) for i in members]),
+                tuple(members),
+            )
+            for model, members in groups.items()
+        )
+
+    # -- what comes out ----------------------------------------------------------------------------------------
+
+    def _choose(
+        self, seen: list[tuple[Track, Candidate]], frame: Frame
+    ) -> tuple[list[tuple[Track, Candidate]], list[Track]]:
+        """With people="main": only the main person, and whom to forget."""
+        if self._main is None:
+            return seen, []
+        keep, forget = self._main.choose(self._tracker.tracks, [t for t, _ in seen], frame.time_s, *self._size)
+        self._tracker.drop(forget)
+        return [(t, c) for t, c in seen if t is keep], forget
+
+    def _publish(self, track: Track, candidate: Candidate, time_s: float) -> TrackedPose:
+        if track.public_id == 0:
+            track.public_id = self._next_public_id
+            self._next_public_id += 1
+        keypoints, scores = track.filter.step(candidate.keypoints, candidate.scores, time_s, track.size_px)
+        box = similarity.pose_box(keypoints, scores)
+        return TrackedPose(
+            track.public_id, keypoints.astype(np.float32), scores.astype(np.float32), box.astype(np.float32)
+        )
+
+    def _output(self, frame: Frame, people: tuple[TrackedPose, ...], ended: tuple[int, ...]) -> PoseFrame:
+        width, height = self._size
+        return PoseFrame(
+            self.stream, frame.sequence, frame.time_s, width, height, people, ended, frame.cut, frame.frozen
+        )
+
+    # -- state -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """All state between two frames, at most 64 KB."""
+        tracks = self._tracker.tracks
+        header = {
+            "sequence": self._sequence,
+            "size": self._size,
+            "next_id": self._tracker.next_id,
+            "next_public_id": self._next_public_id,
+            "cursor": self._lookout.cursor,
+            "main": None if self._main is None else self._main.state(),
+            "tracks": [state.track_header(t) for t in tracks],
+            "last": [p.track_id for p in self._last],
+        }
+        arrays = [a for t in tracks for a in state.track_arrays(t)]
+        arrays.append(np.array([self._time_s, self._lookout.next_s]))
+        for pose in self._last:
+            arrays += [pose.keypoints.astype(np.float64), pose.scores.astype(np.float64), pose.box.astype(np.float64)]
+        return state.pack(header, arrays)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot as if never stopped.
+
+        Raises:
+            InputError: it is damaged or of another version.
+        """
+        header, numbers = state.unpack(snapshot)
+        self._tracker.tracks, numbers = state.read_tracks(header["tracks"], numbers)
+        self._tracker.next_id = header["next_id"]
+        self._next_public_id = header["next_public_id"]
+        self._sequence, self._size = header["sequence"], (header["size"][0], header["size"][1])
+        self._time_s = float(numbers[0])
+        self._lookout = Lookout(float(numbers[1]), header["cursor"])
+        self._last = state.read_poses(header["last"], numbers[2:])
+        if self._main is not None and header["main"] is not None:
+            self._main.restore(header["main"])
+
+
+def _public(tracks: Sequence[Track]) -> tuple[int, ...]:
+    """The ids of those tracks that anybody was told of."""
+    return tuple(t.public_id for t in tracks if t.public_id)
