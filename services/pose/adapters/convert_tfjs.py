@@ -7,7 +7,6 @@ and heads), so the decoding behind them, which fixes the batch at one, is left o
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +18,13 @@ from services.common.errors import ModelError
 from services.pose.adapters.graph import GraphBuilder, same_pads
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """An inner value to expose: the tfjs node's name and the name it gets."""
-
-    node: str
-    name: str
-
-
-def convert(path: Path, size_px: int, outputs: Sequence[Output]) -> onnx.ModelProto:
+def convert(path: Path, size_px: int, outputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
     """The ONNX model of a tfjs graph: input ``crops`` (N, S, S, 3) uint8 RGB, outputs (N, C, H, W) float32.
 
     Args:
         path: the model's .json; its weights lie beside it.
         size_px: side S of the input; a fully convolutional graph takes any multiple of its stride.
-        outputs: the values to expose, in this order.
+        outputs: (node, name it gets) of the values to expose, in this order.
     Raises:
         ModelError: the file is not such a graph, or holds an operation not known here.
     """
@@ -75,12 +66,12 @@ class _Converter:
         self._shape: dict[str, tuple[int, int, int]] = {}
         self._scale = np.float32(1)
 
-    def run(self, outputs: Sequence[Output]) -> onnx.ModelProto:
+    def run(self, outputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
         exposed = []
-        for out in outputs:
-            if out.node not in self._nodes:
-                raise ModelError(f"the TensorFlow.js graph has no node {out.node}")
-            exposed.append((self._value(out.node), out.name, self._shape[out.node]))
+        for node, name in outputs:
+            if node not in self._nodes:
+                raise ModelError(f"the TensorFlow.js graph has no node {node}")
+            exposed.append((self._value(node), name, self._shape[node]))
         return self._graph.finish(exposed, "formcheck convert_tfjs")
 
     def _value(self, name: str) -> str:

@@ -1,0 +1,70 @@
+"""``PoseBackend`` on onnxruntime, in this process."""
+
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from services.common.errors import ModelError, ShapeError
+from services.common.types import F32
+from services.pose.adapters.models import ensure_models, model_path
+from services.pose.core.profiles import Profile
+
+CHUNK = 4
+"""Crops per run: batching gains nothing on a CPU, and a run's memory grows with it."""
+
+
+class OnnxBackend:
+    """Runs a profile's networks on the CPU; may be called from several threads at once.
+
+    Args:
+        profile: whose networks to load; fetched on first use.
+        threads: of each run; 0: as many as there are cores.
+        folder: where the ``.onnx`` files lie, if not in the cache.
+    Raises:
+        ModelError: the model files cannot be had or loaded.
+    """
+
+    def __init__(self, profile: Profile, *, threads: int = 0, folder: Path | None = None) -> None:
+        folder = folder or ensure_models(profile)
+        self._sessions = {net.name: _session(model_path(folder, net.name), threads) for net in profile.networks}
+        self._sizes = {net.name: net.size_px for net in profile.networks}
+        # One run uses all its threads already; runs side by side would only need more memory.
+        self._lock = Lock()
+
+    def infer(self, model: str, crops: NDArray[np.uint8]) -> tuple[F32, ...]:
+        """crops (N, S, S, 3) uint8 RGB → the network's outputs, each (N, ...); see ``PoseBackend``."""
+        session = self._sessions.get(model)
+        if session is None:
+            raise ModelError(f"no pose network {model!r} is loaded, only {', '.join(self._sessions)}")
+        size = self._sizes[model]
+        if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
+            raise ShapeError(f"{model} takes crops (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        if len(crops) == 0:
+            return tuple(np.zeros((0, *(int(d) for d in o.shape[1:])), np.float32) for o in session.get_outputs())
+        try:
+            with self._lock:
+                parts = [
+                    session.run(None, {"crops": np.ascontiguousarray(crops[i : i + CHUNK])})
+                    for i in range(0, len(crops), CHUNK)
+                ]
+        except Exception as e:  # onnxruntime raises its own, undocumented classes
+            raise ModelError(f"the pose network {model} failed: {e}") from e
+        if len(parts) == 1:
+            return tuple(parts[0])
+        return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
+
+
+def _session(path: Path, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Waiting threads sleep instead of spinning: the other core decodes video meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as e:
+        raise ModelError(f"cannot load the pose network {path}: {e}; delete the file and run again") from e
