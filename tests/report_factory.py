@@ -23,11 +23,11 @@ from services.common.types import (
     Repetition,
     Status,
 )
-from services.local.report.thumbnails import collect_thumbnails
 from services.local.results import (
     AnalysisResult,
     PersonResult,
     SourceResult,
+    Thumbnail,
     Truth,
     TruthRepetition,
     WarningResult,
@@ -264,8 +264,20 @@ def make_result(
             track_id=1,
         )
     if thumbnails:
-        collect_thumbnails(result, (frame(result, i) for i in range(round(duration_s * FPS))))
+        for person in persons:
+            for repetition in person.final_repetitions():
+                result.thumbnails[repetition.id] = _thumbnail(result, person, repetition.turn_s or repetition.onset_s)
     return result
+
+
+def _thumbnail(result: AnalysisResult, person: PersonResult, time_s: float) -> Thumbnail:
+    number = round(time_s * FPS)
+    x0, y0 = (int(v) for v in np.maximum(person.keypoints[number].min(axis=0) - 30, 0))
+    x1, y1 = (int(v) for v in np.minimum(person.keypoints[number].max(axis=0) + 30, (WIDTH, HEIGHT)))
+    crop = frame(result, number).image[y0:y1, x0:x1]
+    scale = 240 / crop.shape[0]
+    small = cv2.resize(crop, (round(crop.shape[1] * scale), 240), interpolation=cv2.INTER_AREA)
+    return Thumbnail(np.asarray(small, np.uint8), number / FPS, (float(x0), float(y0)), scale)
 
 
 def frame(result: AnalysisResult, number: int) -> Frame:
