@@ -140,9 +140,10 @@ def pose_bones(joints: F64, grip: F64, measures: Measures, both_hands: bool = Fa
         # the sign turns a foot's z upward
         out[:, B[f"{side}_foot"]] = limb(heel, toe, measures.foot, -side_of_foot)
     if both_hands:
+        # held upright by its upper head, which lies on both palms
         middle = (at("left_hand") + at("right_hand")) / 2
-        handle = _handle(np.asarray(grip, float)[:, 0])
-        out[:, B["left_bell"]] = _bell(middle, middle - [0.0, 1.0, 0.0], handle)
+        upright = np.broadcast_to([0.0, 1.0, 0.0], middle.shape)
+        out[:, B["left_bell"]] = frame(middle - [0.0, 0.075, 0.0], shoulder_line, upright)
     return out
 
 

@@ -98,7 +98,7 @@ def _trunk_parts(look: Look, m: Measures) -> list[Mesh]:
     if look.bust > 0:
         chest = 0.7 * (m.lower_spine + m.upper_spine)
         for s in (-1, 1):
-            cup = ellipsoid((s * 0.068, chest, 0.072 * look.torso), (0.06, 0.062, 0.052 + 0.02 * look.bust))
+            cup = ellipsoid((s * 0.06, chest, 0.07 * look.torso), (0.072, 0.078, 0.062 + 0.03 * look.bust), 16)
             parts.append(cup.bound(B["chest"]).painted(look.shirt, 0.05))
     return parts
 
@@ -204,10 +204,10 @@ def _shoe(look: Look, m: Measures, side: str) -> list[Mesh]:
     at = np.array([-0.06, 0.1, 0.35, 0.62, 0.85, 1.02]) * length
     wide = np.array([0.03, 0.037, 0.037, 0.045, 0.045, 0.032])
     tall = np.array([0.036, 0.046, 0.043, 0.034, 0.028, 0.022])
-    up = tall - 0.012
+    up = tall + 0.004
     upper = tube(at, wide, tall, cz=up, power=2.5, caps=(0.012, 0.014), rings=9)
-    sole = tube(at, wide + 0.004, np.full(6, 0.013), cz=-0.004, power=3.0, caps=(0.014, 0.017), rings=9)
-    collar = ellipsoid((0, 0.16 * length, 0.07), (0.036, 0.048, 0.032), 14)
+    sole = tube(at, wide + 0.004, np.full(6, 0.013), cz=0.013, power=3.0, caps=(0.014, 0.017), rings=9)
+    collar = ellipsoid((0, 0.16 * length, 0.085), (0.036, 0.048, 0.032), 14)
     stripe = tube(at[2:4], wide[2:4] + 0.0025, tall[2:4] * 0.8, cz=up[2:4], power=2.5, rings=4)
     bone = B[f"{side}_foot"]
     return [
