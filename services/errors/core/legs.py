@@ -1,0 +1,137 @@
+"""Measures of legs: depth, knees in and forward, step, heels, and how far weights hang from the legs."""
+
+import numpy as np
+
+from services.errors.core.body import F64, SIDES
+from services.errors.core.curves import Reading, Readings, Rep
+from services.errors.core.registry import measure
+
+
+def front_leg(rep: Rep) -> tuple[str, ...]:
+    """The leg in front at the turn (lunge); both where the legs stand side by side or it cannot be told."""
+    gain = rep.sagittal_gain
+    if gain is not None and rep.view.facing:
+        ahead = {
+            s: rep.level(rep.body.joint(f"{s}_ankle")[:, 0] * rep.view.facing * gain / rep.body.torso_px, rep.top)
+            for s in SIDES
+        }
+        left, right = ahead["left"], ahead["right"]
+        if left is not None and right is not None and abs(left - right) > 0.25:
+            return ("left",) if left > right else ("right",)
+        return SIDES
+    # Towards the camera is lower in the picture; its shank stays upright while the other one lies down.
+    spans = {s: rep.level(-rep.body.segment("shank", s)[:, 1] / rep.body.torso_px, rep.top) for s in SIDES}
+    left, right = spans["left"], spans["right"]
+    if left is not None and right is not None and abs(left - right) > 0.15:
+        return ("left",) if left > right else ("right",)
+    return SIDES
+
+
+@measure("knee_min_deg")
+def knee_min(rep: Rep) -> Readings:
+    """Smallest knee angle of the repetition (the front knee of a lunge)."""
+    gain = rep.sagittal_gain or 1.5
+    return rep.per_side(lambda s: rep.extreme(rep.knee(s), rep.body.whole, 5, gain), front_leg(rep))
+
+
+@measure("thigh_depth_deg")
+def thigh_depth(rep: Rep) -> Readings:
+    """Largest angle of the thigh from the vertical (90°: level), by the height it spans: true in every view."""
+    return rep.per_side(lambda s: rep.extreme(rep.thigh(s), rep.body.whole, 95), front_leg(rep))
+
+
+@measure("knee_flexion_deg")
+def knee_flexion(rep: Rep) -> Readings:
+    """Bend of the knee about the turn (0°: straight)."""
+    gain = rep.sagittal_gain or 1.5
+    return rep.per_side(lambda s: rep.extreme(180 - rep.knee(s), rep.top, 60, gain), SIDES)
+
+
+@measure("knee_past_ankle_norm")
+def knee_past_ankle(rep: Rep) -> Readings:
+    """How far the (front) knee comes before its ankle, torso lengths; the toes lie about 0.35 before it."""
+    gain = rep.sagittal_gain
+    if gain is None or rep.view.facing == 0:
+        return {}
+
+    def read(side: str) -> Reading | None:
+        ahead = -rep.body.segment("shank", side)[:, 0] * rep.view.facing * gain / rep.body.torso_px
+        return rep.extreme(ahead, rep.body.whole, 94, gain)
+
+    return rep.per_side(read, front_leg(rep))
+
+
+@measure("knee_valgus_norm")
+def knee_valgus(rep: Rep) -> Readings:
+    """How far the knee comes inside the line from hip to ankle, against the start (front or back), torso lengths."""
+    if rep.view.frontal < 0.8:
+        return {}
+    body = rep.body
+    outward = np.sign((body.joint("left_hip") - body.joint("right_hip"))[:, 0])
+
+    def inside(side: str) -> F64:
+        hip, knee, ankle = (body.joint(f"{side}_{j}") for j in ("hip", "knee", "ankle"))
+        span = np.where(np.abs(ankle - hip)[:, 1] > 1e-6, (ankle - hip)[:, 1], np.nan)
+        share = np.clip((knee - hip)[:, 1] / span, 0.0, 1.0)
+        on_line = hip[:, 0] + share * (ankle - hip)[:, 0]
+        return (on_line - knee[:, 0]) * (outward if side == "left" else -outward) / body.torso_px
+
+    def read(side: str) -> Reading | None:
+        curve = inside(side)
+        return rep.extreme(curve, body.whole, 92)
+
+    return rep.per_side(read, front_leg(rep))
+
+
+@measure("knee_gap_ratio")
+def knee_gap(rep: Rep) -> Readings:
+    """Narrowest distance of the knees over that of the ankles at the same moment (front or back view)."""
+    if rep.view.frontal < 0.8:
+        return {}
+    knees, ankles = (
+        np.abs((rep.body.joint(f"left_{j}") - rep.body.joint(f"right_{j}"))[:, 0]) for j in ("knee", "ankle")
+    )
+    ratio = knees / np.maximum(ankles, 0.15 * rep.body.torso_px)
+    return rep.single(rep.extreme(ratio, rep.body.whole, 8))
+
+
+@measure("step_length_norm")
+def step_length(rep: Rep) -> Readings:
+    """Distance between the feet, forward, about the turn, torso lengths (side or three-quarter view)."""
+    gain = rep.sagittal_gain
+    if gain is None:
+        return {}
+    apart = np.abs((rep.body.joint("left_ankle") - rep.body.joint("right_ankle"))[:, 0]) * gain
+    return rep.single(rep.extreme(apart / rep.body.torso_px, rep.top, 50, gain))
+
+
+@measure("heel_lift_norm")
+def heel_lift(rep: Rep) -> Readings:
+    """How far the ankle rises from where it stands at the start, torso lengths (it turns about the toes)."""
+
+    def read(side: str) -> Reading | None:
+        height = rep.body.joint(f"{side}_ankle")[:, 1] / rep.body.torso_px
+        start = rep.level(height, rep.start)
+        return None if start is None else rep.extreme(height - start, rep.top, 60)
+
+    return rep.per_side(read, SIDES)
+
+
+@measure("hand_from_leg_norm")
+def hand_from_leg(rep: Rep) -> Readings:
+    """How far before the leg, at its own height, the hand hangs at its worst, torso lengths."""
+    gain = rep.sagittal_gain
+    if gain is None or rep.view.facing == 0:
+        return {}
+    body = rep.body
+
+    def read(side: str) -> Reading | None:
+        hip, knee, ankle, wrist = (body.joint(f"{side}_{j}") for j in ("hip", "knee", "ankle", "wrist"))
+        above = wrist[:, 1] >= knee[:, 1]
+        top, low = np.where(above[:, None], hip, knee), np.where(above[:, None], knee, ankle)
+        share = np.clip((top - wrist)[:, 1] / np.maximum((top - low)[:, 1], 1e-6), 0, 1)
+        leg = top[:, 0] + share * (low - top)[:, 0]
+        ahead = (wrist[:, 0] - leg) * rep.view.facing * gain / body.torso_px
+        return rep.extreme(ahead, body.whole, 85, gain)
+
+    return rep.per_side(read, SIDES)

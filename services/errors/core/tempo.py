@@ -1,0 +1,203 @@
+"""Measures of time and of steadiness: phases, travel times, speed in torso lengths per second, jerk, evenness."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.errors.core.body import F64, SIDES, percentile, smooth
+from services.errors.core.curves import Reading, Readings, Rep
+from services.errors.core.registry import measure
+
+TRAVEL = (0.1, 0.9)
+HELD = 0.9
+
+
+def travel(rep: Rep, back: bool) -> tuple[float, float] | None:
+    """When the way out (or back) crosses 10 % and 90 % of the range, (from, to) in s; independent of the exact
+    onset and offset, which nobody agrees on to a tenth of a second."""
+    progress, where = rep.progress, rep.way_back if back else rep.way_out
+    known = where & np.isfinite(progress)
+    if known.sum() < 3:
+        return None
+    times, values = rep.times_s[known], progress[known]
+    low, high = TRAVEL
+    if back:
+        above, below = np.flatnonzero(values >= high), np.flatnonzero(values <= low)
+        if not len(above) or not len(below):
+            return None
+        last_high = above[above < below[-1]]
+        if not len(last_high):
+            return None
+        first_low = below[below > last_high[-1]][0]
+        return _cross(times, values, last_high[-1], high), _cross(times, values, first_low - 1, low)
+    below, above = np.flatnonzero(values <= low), np.flatnonzero(values >= high)
+    if not len(below) or not len(above):
+        return None
+    later = above[above > below[0]]
+    if not len(later):
+        return None
+    last_low = below[below < later[0]][-1]
+    return _cross(times, values, last_low, low), _cross(times, values, later[0] - 1, high)
+
+
+def _cross(times: F64, values: F64, index: int, level: float) -> float:
+    """Time at which the values pass a level between ``index`` and the next."""
+    after = min(index + 1, len(values) - 1)
+    rise = values[after] - values[index]
+    share = 0.0 if abs(rise) < 1e-9 else float(np.clip((level - values[index]) / rise, 0.0, 1.0))
+    return float(times[index] + share * (times[after] - times[index]))
+
+
+def _travel_reading(rep: Rep, back: bool) -> Readings:
+    crossed = travel(rep, back)
+    return {} if crossed is None else {"both": Reading(crossed[1] - crossed[0], sum(crossed) / 2)}
+
+
+@measure("lifting_travel_s")
+def lifting_travel(rep: Rep) -> Readings:
+    """Time from 10 % to 90 % of the range while the weight goes up."""
+    return _travel_reading(rep, rep.movement.lowering_first)
+
+
+@measure("lowering_travel_s")
+def lowering_travel(rep: Rep) -> Readings:
+    """Time from 90 % to 10 % of the range while the weight comes down."""
+    return _travel_reading(rep, not rep.movement.lowering_first)
+
+
+@measure("lowering_share_ratio")
+def lowering_share(rep: Rep) -> Readings:
+    """Time of lowering over time of lifting (each from 10 % to 90 % of the range)."""
+    up, down = travel(rep, rep.movement.lowering_first), travel(rep, not rep.movement.lowering_first)
+    if up is None or down is None:
+        return {}
+    return {"both": Reading((down[1] - down[0]) / max(up[1] - up[0], 1e-3), sum(down) / 2)}
+
+
+def _phase(rep: Rep, name: str) -> Readings:
+    bounds = rep.body.bounds
+    if rep.phases is not None:
+        value = float(getattr(rep.phases, name))
+    else:
+        out, back = max(0.0, bounds.turn_s - bounds.onset_s), max(0.0, bounds.offset_s - bounds.turn_s)
+        lifting, lowering = (back, out) if rep.movement.lowering_first else (out, back)
+        value = {"concentric_s": lifting, "eccentric_s": lowering}.get(name, 0.0)
+    return {"both": Reading(value, bounds.turn_s)}
+
+
+@measure("concentric_s")
+def concentric(rep: Rep) -> Readings:
+    """Duration of the phase in which the weight goes up, as segmented."""
+    return _phase(rep, "concentric_s")
+
+
+@measure("hold_s")
+def hold(rep: Rep) -> Readings:
+    """Pause at the turn, as segmented."""
+    return _phase(rep, "hold_s")
+
+
+@measure("eccentric_s")
+def eccentric(rep: Rep) -> Readings:
+    """Duration of the phase in which the weight comes down, as segmented."""
+    return _phase(rep, "eccentric_s")
+
+
+@measure("rest_s")
+def rest(rep: Rep) -> Readings:
+    """Pause at rest before the repetition, as segmented."""
+    return _phase(rep, "rest_s")
+
+
+@measure("duration_s")
+def duration(rep: Rep) -> Readings:
+    """From onset to offset."""
+    return {"both": Reading(rep.body.bounds.duration_s, rep.turn_s)}
+
+
+def _speed(rep: Rep) -> F64:
+    """(T,) speed of the load point in the picture, torso lengths per second; the faster of the two sides counts."""
+    best = np.full(len(rep.times_s), np.nan)
+    for side in rep.active or SIDES:
+        place = rep.body.joint(f"{side}_{rep.movement.load_point}")
+        velocity = np.gradient(place, rep.body.step_s, axis=0)
+        speed = np.linalg.norm(velocity, axis=-1) / rep.body.torso_px
+        best = np.fmax(best, speed)
+    return best
+
+
+@measure("concentric_peak_velocity_norm")
+def peak_velocity(rep: Rep) -> Readings:
+    """Peak speed of the weight while it goes up, torso lengths per second."""
+    return rep.single(rep.extreme(_speed(rep), rep.lifting, 95))
+
+
+@measure("concentric_mean_velocity_norm")
+def mean_velocity(rep: Rep) -> Readings:
+    """Mean speed of the weight over the middle of its way up, torso lengths per second."""
+    crossed = travel(rep, rep.movement.lowering_first)
+    if crossed is None:
+        return {}
+    speed = _speed(rep)[rep.body.mask(*crossed)]
+    finite = speed[np.isfinite(speed)]
+    return {"both": Reading(float(finite.mean()), sum(crossed) / 2)} if len(finite) else {}
+
+
+@measure("sides_offset_s")
+def sides_offset(rep: Rep) -> Readings:
+    """By how much one side is behind the other: the shift at which their curves agree best."""
+    if len(rep.active) < 2:
+        return {}
+    left, right = (_unit(rep, rep.primary(s)) for s in SIDES)
+    if left is None or right is None:
+        return {}
+    step = rep.body.step_s
+    most = int(min(0.8, 0.4 * rep.body.bounds.duration_s) / step)
+    shifts = np.arange(-most, most + 1)
+    costs = [_cost(left, right, int(k)) for k in shifts]
+    best = int(np.argmin(costs))
+    return {"both": Reading(float(abs(shifts[best]) * step), rep.turn_s)}
+
+
+def _unit(rep: Rep, curve: F64) -> F64 | None:
+    whole = rep.body.mask(rep.body.bounds.onset_s - 0.2, rep.body.bounds.offset_s + 0.2)
+    inside = curve[whole]
+    low, high = percentile(inside, 4), percentile(inside, 96)
+    if low is None or high is None or high - low < 1e-6 or np.isfinite(inside).mean() < 0.8:
+        return None
+    return (inside - low) / (high - low)
+
+
+def _cost(left: F64, right: F64, shift: int) -> float:
+    size = len(left) - abs(shift)
+    a, b = (left[shift:], right[:size]) if shift >= 0 else (left[:size], right[-shift:])
+    return float(np.nanmean((a - b) ** 2))
+
+
+@measure("unsteadiness_norm")
+def unsteadiness(rep: Rep) -> Readings:
+    """Tremor and jerks on the way: departure of the progress from its own smooth course, share of the range (RMS)."""
+    progress = rep.progress
+    if np.isfinite(progress[rep.body.whole]).mean() < 0.8:
+        return {}
+    # A window of 4 to 9 Hz holds tremor and jerks; slower is the movement itself, faster is the pose network's noise.
+    rough = smooth(progress, 0.02 / rep.body.step_s) - smooth(progress, 0.09 / rep.body.step_s)
+    inside = np.where(rep.body.whole, rough, np.nan)
+    at = int(np.nanargmax(np.abs(inside)))
+    return {"both": Reading(float(np.sqrt(np.nanmean(inside**2))), float(rep.times_s[at]))}
+
+
+@measure("bounce_ratio")
+def bounce(rep: Rep) -> Readings:
+    """Largest spring near the far end, back and out again, share of the range."""
+    near: NDArray[np.bool_] = rep.body.mask(
+        rep.turn_s - 0.3 * rep.body.bounds.duration_s, rep.turn_s + 0.3 * rep.body.bounds.duration_s
+    )
+    values = rep.progress[near]
+    if len(values) < 5 or np.isfinite(values).mean() < 0.8:
+        return {}
+    filled = np.where(np.isfinite(values), values, -np.inf)
+    before = np.maximum.accumulate(filled)
+    after = np.maximum.accumulate(filled[::-1])[::-1]
+    dips = np.where(np.isfinite(values), np.minimum(before, after) - values, 0.0)
+    worst = int(np.argmax(dips))
+    return {"both": Reading(float(dips[worst]), float(rep.times_s[near][worst]))}
