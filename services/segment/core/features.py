@@ -134,7 +134,7 @@ class FeatureExtractor:
         """Hips that were never seen hang a torso's length under the shoulders."""
         width = _length(self.offset[:, INDEX["left_shoulder"]] - self.offset[:, INDEX["right_shoulder"]])
         torso = np.where(self.ticks > 0, np.exp(self.log_scale), np.maximum(width * 1.35, 1.0))
-        for side, sign in (("left", 1.0), ("right", -1.0)):
+        for side in _SIDES:
             hip, shoulder = INDEX[f"{side}_hip"], INDEX[f"{side}_shoulder"]
             guess = np.stack([0.6 * self.offset[:, shoulder, 0], torso], axis=1)
             unknown = (self.ever[:, hip] == 0)[:, None]

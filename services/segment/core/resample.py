@@ -66,24 +66,28 @@ def resample(
     places = places / np.maximum(mass, 1e-9)[..., None]
     level = (weight @ scores) / np.maximum(total, 1e-9)
     level = np.where(mass > 0, np.maximum(level, VISIBLE_MIN), np.minimum(level, VISIBLE_MIN * 0.9))
-    for n, k in zip(*np.nonzero(mass <= 0), strict=True):
-        bridged = _bridge(times_s, seen[:, k], float(ticks_s[n]))
-        if bridged is not None:
-            before, after, share = bridged
-            places[n, k] = (1 - share) * keypoints[before, k] + share * keypoints[after, k]
-            level[n, k] = min(scores[before, k], scores[after, k])
+    for k in np.nonzero((mass <= 0).any(axis=0))[0]:
+        _bridge(k, times_s, keypoints, scores, seen[:, k], ticks_s, mass[:, k] <= 0, places, level)
     return places.astype(np.float32), level.astype(np.float32)
 
 
-def _bridge(times_s: NDArray[np.float64], seen: NDArray[np.bool_], tick_s: float) -> tuple[int, int, float] | None:
-    """Indices of the sightings around a tick and the share of the second, if they are near enough."""
-    after = int(np.searchsorted(times_s, tick_s))
-    later = np.nonzero(seen[after:])[0]
-    earlier = np.nonzero(seen[:after])[0]
-    if not len(later) or not len(earlier):
-        return None
-    a, b = int(earlier[-1]), int(later[0]) + after
+def _bridge(
+    k: int, times_s: NDArray[np.float64], keypoints: F32, scores: F32, seen: NDArray[np.bool_],
+    ticks_s: NDArray[np.float64], missing: NDArray[np.bool_], places: NDArray[np.float64], level: NDArray[np.float64],
+) -> None:  # fmt: skip
+    """Joint ``k`` at its missing ticks, on a straight line between the sightings around them; writes into
+    ``places`` and ``level``."""
+    sighted = np.nonzero(seen)[0]
+    if len(sighted) < 2:
+        return
+    wanted = np.nonzero(missing)[0]
+    after = np.searchsorted(times_s[sighted], ticks_s[wanted])
+    between = (after > 0) & (after < len(sighted))
+    wanted, after = wanted[between], after[between]
+    a, b = sighted[after - 1], sighted[after]
     gap = times_s[b] - times_s[a]
-    if gap > GAP_MAX_S or gap <= 0:
-        return None
-    return a, b, float((tick_s - times_s[a]) / gap)
+    near = gap <= GAP_MAX_S
+    wanted, a, b, gap = wanted[near], a[near], b[near], gap[near]
+    share = ((ticks_s[wanted] - times_s[a]) / np.maximum(gap, 1e-9))[:, None]
+    places[wanted, k] = (1 - share) * keypoints[a, k] + share * keypoints[b, k]
+    level[wanted, k] = np.minimum(scores[a, k], scores[b, k])
