@@ -23,6 +23,7 @@ from services.common.types import (
     Repetition,
     Status,
 )
+from services.errors.core.sets import summarise_sets
 from services.local.results import (
     AnalysisResult,
     PersonResult,
@@ -35,22 +36,6 @@ from services.local.results import (
 
 WIDTH, HEIGHT, FPS = 640, 480, 30.0
 RANGE = (165.0, 48.0)  # deg at the elbow: rest, full flexion
-
-
-@dataclass(frozen=True)
-class SetSummary:
-    set_index: int
-    exercise: str
-    repetitions: int
-    onset_s: float
-    offset_s: float
-    tempo_s: float | None
-    tempo_cv: float | None
-    range_of_motion_deg: float | None
-    symmetry: float | None
-    velocity_loss: float | None
-    range_loss: float | None
-    tempo_drift: float | None
 
 
 @dataclass(frozen=True)
@@ -148,8 +133,7 @@ def _person(track_id: int, repetitions: int, centre_px: float, start_s: float, d
     person = PersonResult(track_id, 0.0, float(times[-1]), times, keypoints, scores, traces)
     for n, plan in enumerate(plans):
         _add_events(person, plan, n)
-    set_indices = sorted({p.set_index for p in plans if p.reason is None})
-    person.sets = [_set(person, plans, s) for s in set_indices]
+    person.sets = summarise_sets(person.assessments)
     return person
 
 
@@ -224,17 +208,8 @@ def _assessment(final: Repetition, plan: _Plan) -> Assessment:
         range_of_motion_deg={"left": reach, "right": reach * 0.94},
         asymmetry=0.06 + 0.01 * plan.index,
         measures={
-            "concentric_velocity_mean": 1.6 - 0.06 * plan.index, "elbow_drift_deg": 12.0, "torso_swing_deg": None,
+            "concentric_mean_velocity_norm": 1.6 - 0.06 * plan.index, "elbow_drift_deg": 12.0, "torso_swing_deg": None,
         },
-    )  # fmt: skip
-
-
-def _set(person: PersonResult, plans: list[_Plan], set_index: int) -> SetSummary:
-    mine = [p for p in plans if p.set_index == set_index and p.reason is None]
-    durations = np.array([p.offset_s - p.onset_s for p in mine])
-    return SetSummary(
-        set_index, "bicep_curl", len(mine), mine[0].onset_s, mine[-1].offset_s, float(durations.mean()),
-        float(durations.std() / durations.mean()), 112.0, 0.93, 0.12 if len(mine) > 2 else None, 0.05, -0.04,
     )  # fmt: skip
 
 

@@ -5,12 +5,23 @@ Times are event time in s of the source; places are px of the source picture aft
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.common.types import F32, Assessment, NetworkTrace, Repetition, Status
+from services.errors.core.sets import SetSummary
+
+__all__ = [
+    "AnalysisResult",
+    "PersonResult",
+    "SetSummary",
+    "SourceResult",
+    "Thumbnail",
+    "Truth",
+    "TruthRepetition",
+    "WarningResult",
+]
 
 FINAL = (Status.CONFIRMED, Status.ATTEMPT)
 
@@ -45,39 +56,6 @@ class Thumbnail:
     time_s: float
     offset_px: tuple[float, float]  # of the crop's top left corner, in the source
     scale: float  # thumbnail px per source px
-
-
-class SetSummary(Protocol):
-    """What the report shows of one set (``services.errors.core.sets``). None = not known.
-
-    Ratios are fractions: ``velocity_loss`` 0.2 = the last repetitions are 20 % slower than the fastest;
-    ``symmetry`` 1 = left and right alike; ``tempo_cv`` = sd / mean of the repetitions' durations.
-    """
-
-    @property
-    def set_index(self) -> int: ...
-    @property
-    def exercise(self) -> str: ...
-    @property
-    def repetitions(self) -> int: ...
-    @property
-    def onset_s(self) -> float: ...
-    @property
-    def offset_s(self) -> float: ...
-    @property
-    def tempo_s(self) -> float | None: ...
-    @property
-    def tempo_cv(self) -> float | None: ...
-    @property
-    def range_of_motion_deg(self) -> float | None: ...
-    @property
-    def symmetry(self) -> float | None: ...
-    @property
-    def velocity_loss(self) -> float | None: ...
-    @property
-    def range_loss(self) -> float | None: ...
-    @property
-    def tempo_drift(self) -> float | None: ...
 
 
 @dataclass(slots=True, eq=False)

@@ -12,6 +12,7 @@ from services.local.report.words import clock
 
 F64 = NDArray[np.float64]
 
+LEFT_PX: Final = 30
 _MIN_WIDTH_PX: Final = 960
 _MAX_WIDTH_PX: Final = 16000
 _PX_PER_S: Final = 16
@@ -21,7 +22,10 @@ _GAP_S: Final = 0.5  # a curve is not drawn across a longer hole between samples
 
 @dataclass(frozen=True, slots=True)
 class TimeAxis:
-    """Maps event time to px of the timeline. At least 16 px per s, so a long clip is wider than the screen."""
+    """Maps event time to px of the timeline. At least 16 px per s, so a long clip is wider than the screen.
+
+    The first ``LEFT_PX`` are the gutter in which the numbers of the vertical axes stand.
+    """
 
     duration_s: float
 
@@ -30,7 +34,8 @@ class TimeAxis:
         return round(min(_MAX_WIDTH_PX, max(_MIN_WIDTH_PX, self.duration_s * _PX_PER_S)))
 
     def x(self, time_s: float) -> float:
-        return round(self.width_px * min(1.0, max(0.0, time_s / max(self.duration_s, 1e-6))), 1)
+        share = min(1.0, max(0.0, time_s / max(self.duration_s, 1e-6)))
+        return round(LEFT_PX + (self.width_px - LEFT_PX) * share, 1)
 
     def ticks(self) -> list[float]:
         """Times at round numbers, at least 56 px apart."""
@@ -122,7 +127,7 @@ def path(x: F64, y: F64) -> str:
 
 
 def _xs(axis: TimeAxis, times_s: F64) -> F64:
-    return axis.width_px * np.clip(times_s / max(axis.duration_s, 1e-6), 0.0, 1.0)
+    return LEFT_PX + (axis.width_px - LEFT_PX) * np.clip(times_s / max(axis.duration_s, 1e-6), 0.0, 1.0)
 
 
 def _with_gaps(times_s: F64, values: F64) -> tuple[F64, F64]:
@@ -158,14 +163,15 @@ def line_lane(
         return np.asarray(top + inner * (1 - (np.clip(value, low, high) - low) / (high - low)), dtype=np.float64)
 
     body = [_bands(bands, axis, height)]
-    for value, text in ticks:
+    for value, _ in ticks:
         at = float(y(value))
-        body.append(f'<line class="grid" x1="0" x2="{axis.width_px}" y1="{at:g}" y2="{at:g}"/>')
-        if text:
-            body.append(f'<text class="tick" x="3" y="{at - 3 if at > 14 else at + 11:g}">{escape(text)}</text>')
+        body.append(f'<line class="grid" x1="{LEFT_PX}" x2="{axis.width_px}" y1="{at:g}" y2="{at:g}"/>')
     for one in series:
         t, v = _with_gaps(times_s, one.values)
         body.append(f'<path class="curve {escape(one.css)}" d="{path(_xs(axis, t), y(v))}"/>')
+    for value, text in ticks:
+        at = float(y(value))
+        body.append(f'<text class="tick" x="{LEFT_PX - 4}" y="{at + 4:g}" text-anchor="end">{escape(text)}</text>')
     return svg(axis.width_px, height, body, label=label, testid=testid)
 
 
@@ -216,11 +222,11 @@ def block_lane(
 
 def axis_lane(axis: TimeAxis) -> Markup:
     """The time axis itself."""
-    body = [f'<line class="axis" x1="0" x2="{axis.width_px}" y1=".5" y2=".5"/>']
-    for i, time_s in enumerate(axis.ticks()):
+    body = [f'<line class="axis" x1="{LEFT_PX}" x2="{axis.width_px}" y1=".5" y2=".5"/>']
+    for time_s in axis.ticks():
         x = axis.x(time_s)
         text = clock(time_s).removesuffix(".0")
-        anchor = "start" if i == 0 else "end" if x > axis.width_px - 20 else "middle"
+        anchor = "end" if x > axis.width_px - 20 else "middle"
         body.append(f'<line class="axis" x1="{x:g}" x2="{x:g}" y1="0" y2="5"/>')
         body.append(f'<text class="tick" x="{x:g}" y="17" text-anchor="{anchor}">{escape(text)}</text>')
     return svg(axis.width_px, 22, body, label="time axis, minutes and seconds", testid="plot-axis")

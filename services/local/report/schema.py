@@ -48,9 +48,9 @@ class Warning_(Model):  # noqa: N801 - Warning is a builtin
 class PhaseDurations(Model):
     """Tempo of one repetition; null where it was not determined."""
 
-    concentric_s: float | None = _quantity("s", "From the onset to the far end.", ge=0.0)
+    concentric_s: float | None = _quantity("s", "The lifting part: against the weight.", ge=0.0)
     hold_s: float | None = _quantity("s", "Stay at the far end.", ge=0.0)
-    eccentric_s: float | None = _quantity("s", "From the far end back to rest.", ge=0.0)
+    eccentric_s: float | None = _quantity("s", "The lowering part: giving way to the weight.", ge=0.0)
     rest_s: float | None = _quantity("s", "Pause at rest before it, since the last offset.", ge=0.0)
 
 
@@ -100,7 +100,8 @@ class Repetition(Model):
     range_of_motion_deg: SidePair = Field(description="Range of the exercise's main joint angle.")
     asymmetry: float | None = _quantity("1", "Difference of left and right relative to their mean; 0 = alike.")
     measures: dict[str, Annotated[float | None, _quantity(_BY_SUFFIX, "A measured quantity.")]] = Field(
-        description="Further measured quantities by name; the suffix of the name is the unit, none means ratio."
+        description="Further measured quantities by name. The name's suffix is the unit: deg, s, ratio (1), "
+        "norm (torso lengths; of a velocity, torso lengths per s)."
     )
     assessment: Verdict | None = Field(description="The verdict; null for attempts.")
 
@@ -130,9 +131,9 @@ class SetReport(Model):
     tempo_cv: float | None = _quantity("1", "Standard deviation of the durations / their mean.", ge=0.0)
     range_of_motion_deg: float | None = _quantity("deg", "Mean range of motion over repetitions and sides.")
     symmetry: float | None = _quantity("1", "1 = left and right alike, 0 = one side does nothing.")
-    velocity_loss: float | None = _quantity("1", "Fraction by which the last repetitions are slower than the fastest.")
-    range_loss: float | None = _quantity("1", "Fraction of the range of motion lost from first to last.")
-    tempo_drift: float | None = _quantity("1", "Relative change of the duration from first to last.")
+    velocity_loss: float | None = _quantity("1", "Share of speed lost: last third against the best of the first three.")
+    range_loss: float | None = _quantity("1", "Share of range lost: last third against the best of the first three.")
+    tempo_drift: float | None = _quantity("1", "Share by which the last third takes longer (> 0) than the first.")
 
 
 class Person(Model):

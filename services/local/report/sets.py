@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from services.common.types import Repetition, Status
 from services.local.report.charts import Column, column_chart
 from services.local.report.plots import Markup
-from services.local.report.words import clock, count, exercise_words, percent, quantity
+from services.local.report.words import clock, count, exercise_words, percent, phases_in_order, quantity
 from services.local.results import PersonResult, SetSummary
 
 
@@ -38,6 +38,7 @@ class SetView:
     charts: tuple[Chart, ...]
 
 
+_VELOCITY = "concentric_mean_velocity_norm"
 _VELOCITY_LOSS_ALARM = 0.2  # coaches end a strength set at about a fifth of the speed lost
 _RANGE_LOSS_ALARM = 0.1
 _SYMMETRY_ALARM = 0.85
@@ -71,9 +72,9 @@ def _metrics(summary: SetSummary) -> tuple[Metric, ...]:
                f"{percent(summary.range_loss)} lost over the set", over(summary.range_loss, _RANGE_LOSS_ALARM)),
         Metric("Symmetry", percent(symmetry), "100 % = both sides alike",
                symmetry is not None and symmetry < _SYMMETRY_ALARM),
-        Metric("Velocity loss", percent(summary.velocity_loss), "last repetitions against the fastest",
+        Metric("Velocity loss", percent(summary.velocity_loss), "last third against the fastest",
                over(summary.velocity_loss, _VELOCITY_LOSS_ALARM)),
-        Metric("Tempo drift", percent(summary.tempo_drift, signed=True), "longer (+) or shorter (−) at the end"),
+        Metric("Tempo drift", percent(summary.tempo_drift, signed=True), "+ longer, − shorter at the end"),
     )  # fmt: skip
 
 
@@ -84,26 +85,24 @@ def _charts(person: PersonResult, repetitions: list[Repetition], key: str) -> tu
     difference = _measure_chart(
         person, repetitions, "asymmetry", "Left–right difference", f"{key}-asymmetry", "bar-asymmetry", as_percent=True
     )
-    return tuple(c for c in (*charts, difference, _velocity_chart(person, repetitions, key)) if c is not None)
+    speed = _measure_chart(
+        person, repetitions, _VELOCITY, "Lifting speed, torso lengths/s", f"{key}-velocity", "bar-velocity"
+    )
+    return tuple(c for c in (*charts, difference, speed) if c is not None)
 
 
 def _tempo_chart(repetitions: list[Repetition], key: str) -> Chart:
     columns = []
+    order = phases_in_order(repetitions[0].exercise)
     for r in repetitions:
-        p = r.phases
-        parts = (
-            ((p.concentric_s, "phase-concentric"), (p.hold_s, "phase-hold"), (p.eccentric_s, "phase-eccentric"))
-            if p
-            else ()
-        )
-        total = sum(v for v, _ in parts)
-        title = (
-            f"Repetition {r.index}: lift {p.concentric_s:.1f} s, hold {p.hold_s:.1f} s, lower {p.eccentric_s:.1f} s"
-            if p
-            else ""
-        )
-        columns.append(Column(str(r.index), parts, f"{total:.1f}", title))
-    legend = (("phase-concentric", "lift"), ("phase-hold", "hold"), ("phase-eccentric", "lower"))
+        if r.phases is None:
+            columns.append(Column(str(r.index), (), "", ""))
+            continue
+        durations = {"concentric": r.phases.concentric_s, "hold": r.phases.hold_s, "eccentric": r.phases.eccentric_s}
+        parts = tuple((durations[phase], f"phase-{phase}") for phase, _ in order)
+        title = ", ".join(f"{verb} {durations[phase]:.1f} s" for phase, verb in order)
+        columns.append(Column(str(r.index), parts, f"{sum(durations.values()):.1f}", f"Repetition {r.index}: {title}"))
+    legend = tuple((f"phase-{phase}", verb) for phase, verb in order)
     drawn = column_chart(columns, label="Tempo of each repetition in s", testid=f"chart-{key}-tempo")
     return Chart("Tempo, s", drawn, legend)
 
@@ -124,18 +123,6 @@ def _range_chart(person: PersonResult, repetitions: list[Repetition], key: str) 
         columns, label="Range of motion of each repetition in degrees", testid=f"chart-{key}-range", side_by_side=True
     )
     return Chart("Range of motion, °", drawn, tuple((s, s[2:]) for s in ("s-left", "s-right") if s in sides))
-
-
-def _velocity_chart(person: PersonResult, repetitions: list[Repetition], key: str) -> Chart | None:
-    names = {
-        n for r in repetitions if (a := person.assessment_of(r.id)) for n, v in a.measures.items() if v is not None
-    }
-    fitting = sorted(
-        (n for n in names if "velocity" in n and "peak" not in n), key=lambda n: ("concentric" not in n, n)
-    )
-    if not fitting:
-        return None
-    return _measure_chart(person, repetitions, fitting[0], "Lifting speed", f"{key}-velocity", "bar-velocity")
 
 
 def _measure_chart(

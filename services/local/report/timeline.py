@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from markupsafe import Markup
 
 from services.common.types import NetworkTrace, Repetition, Status
 from services.local.report.angles import ANGLES, joint_angle
 from services.local.report.plots import (
     F64,
+    LEFT_PX,
     Block,
     Lane,
     Series,
@@ -21,9 +23,9 @@ from services.local.report.plots import (
 )
 from services.local.report.words import clock, count, reason_words
 from services.local.results import PersonResult, Truth, TruthRepetition
+from services.segment.core.network import ECCENTRIC_FIRST
 
-PHASES: Final = (("rest", "at rest"), ("concentric", "lifting"), ("hold", "holding"), ("eccentric", "lowering"))
-_PHASE_COLUMN: Final = {"rest": 0, "concentric": 1, "eccentric": 2, "hold": 3}  # order of types.Phase
+_REST, _OUT, _BACK, _HOLD = range(4)  # columns of NetworkTrace.phase: the way out and the way back, see segment
 _EVENTS: Final = (("onset", "start"), ("turn", "turn"), ("offset", "end"))
 _READOUT_HZ: Final = 15.0
 _READOUT_MOST: Final = 4000  # samples a curve; more are thinned out
@@ -44,19 +46,21 @@ class Timeline:
 
     axis: TimeAxis
     groups: tuple[Group, ...]
-    axis_svg: object
+    axis_svg: Markup
+    left_px: int
 
 
 def build_timeline(person: PersonResult, duration_s: float, truth: Truth | None, anchors: dict[str, str]) -> Timeline:
     """``anchors``: repetition id → id of its card in the page. ``truth``: None = no lane for it."""
     axis = TimeAxis(max(duration_s, person.last_s, 0.5))
     final = final_blocks(person, anchors)
+    exercises = {r.exercise for r in person.final_repetitions() if r.status is Status.CONFIRMED}
     bands = [b for b in final if b.kind in ("clean", "wrong")]
     groups = [Group("Repetitions", _repetition_lanes(axis, person, final, truth))]
     if person.traces:
-        groups.insert(0, Group("What the network sees", _network_lanes(axis, person.traces, bands)))
+        groups.insert(0, Group("What the network sees", _network_lanes(axis, person.traces, bands, exercises)))
     groups.append(Group("Joint angles", _angle_lanes(axis, person, bands)))
-    return Timeline(axis, tuple(groups), axis_lane(axis))
+    return Timeline(axis, tuple(groups), axis_lane(axis), LEFT_PX)
 
 
 def final_blocks(person: PersonResult, anchors: dict[str, str]) -> list[Block]:
@@ -90,12 +94,26 @@ def _block(repetition: Repetition, kind: str, label: str, title: str, href: str 
     return Block(repetition.onset_s, _end(repetition), kind, label, title, repetition.turn_s, href)
 
 
-def _network_lanes(axis: TimeAxis, traces: Sequence[NetworkTrace], bands: Sequence[Block]) -> tuple[Lane, ...]:
+def _phase_series(phase: F64, exercises: set[str]) -> list[Series]:
+    """Out and back are lifting and lowering, or the other way round; neither where a person did both kinds."""
+    lowering_first = {exercise in ECCENTRIC_FIRST for exercise in exercises}
+    out, back = ("lifting", "concentric"), ("lowering", "eccentric")
+    if lowering_first == {True}:
+        out, back = back, out
+    elif len(lowering_first) == 2:
+        out, back = ("way out", "concentric"), ("way back", "eccentric")
+    columns = ((_REST, "at rest", "rest"), (_OUT, *out), (_HOLD, "far end", "hold"), (_BACK, *back))
+    return [Series(text, f"phase-{key}", phase[:, column]) for column, text, key in columns]
+
+
+def _network_lanes(
+    axis: TimeAxis, traces: Sequence[NetworkTrace], bands: Sequence[Block], exercises: set[str]
+) -> tuple[Lane, ...]:
     ordered = sorted(traces, key=lambda t: t.time_s)
     times = np.array([t.time_s for t in ordered])
     phase = np.array([t.phase for t in ordered], dtype=np.float64)
     events = np.array([t.events for t in ordered], dtype=np.float64)
-    shares = [Series(text, f"phase-{key}", np.nan_to_num(phase[:, _PHASE_COLUMN[key]])) for key, text in PHASES]
+    shares = _phase_series(np.nan_to_num(phase), exercises)
     activity = Series("exercising", "s-activity", np.array([t.activity for t in ordered]))
     progress = Series("progress", "s-progress", np.array([t.progress for t in ordered]))
     marks = [Series(text, f"s-{key}", events[:, i]) for i, (key, text) in enumerate(_EVENTS)]
@@ -119,7 +137,7 @@ def _network_lanes(axis: TimeAxis, traces: Sequence[NetworkTrace], bands: Sequen
         Lane(
             "events",
             "Boundaries",
-            line_lane(axis, times, marks, ticks=((0.0, ""), (1.0, "1")), height=44, testid="plot-events",
+            line_lane(axis, times, marks, ticks=((0.0, "0"), (1.0, "1")), height=44, testid="plot-events",
                       label="Probability of start, turn and end at each moment", **ratio),  # type: ignore[arg-type]
             tuple((s.css, s.name) for s in marks),
             _readout(times, marks, "share"),
@@ -145,8 +163,10 @@ def _repetition_lanes(
     if truth is not None:
         blocks = [_true_block(i, repetition) for i, repetition in enumerate(truth.repetitions, 1)]
         blocks += [Block(a, b, "ignore", "", f"Not judged, {clock(a)}–{clock(b)}") for a, b in truth.ignore]
-        label = count(len(truth.repetitions), "true repetition")
-        lanes.append(Lane("truth", "True", block_lane(axis, blocks, height=32, testid="plot-truth", label=label)))
+        drawn = block_lane(
+            axis, blocks, height=32, testid="plot-truth", label=count(len(truth.repetitions), "true repetition")
+        )
+        lanes.append(Lane("truth", "True", drawn, (("", "marked by a person"),)))
     return tuple(lanes)
 
 
@@ -184,7 +204,7 @@ def _angle_lanes(axis: TimeAxis, person: PersonResult, bands: Sequence[Block]) -
         lanes.append(Lane(
             f"angle-{name}",
             name.capitalize(),
-            line_lane(axis, person.times_s, series, low=0, high=190, ticks=((90.0, "90°"), (180.0, "180°")), height=76,
+            line_lane(axis, person.times_s, series, low=0, high=200, ticks=((90.0, "90°"), (180.0, "180°")), height=76,
                       label=f"{name.capitalize()} angle, left and right", testid=f"plot-angle-{name}", bands=bands),
             tuple((s.css, s.name) for s in series),
             _readout(person.times_s, series, "deg"),

@@ -13,7 +13,16 @@ from markupsafe import Markup
 from services.common.skeleton import BONES, VISIBLE_MIN
 from services.common.types import Assessment, ErrorFinding, Phases, Repetition, Status
 from services.local.report.plots import svg
-from services.local.report.words import clock, count, error_words, exercise_words, faulty_joints, quantity, reason_words
+from services.local.report.words import (
+    clock,
+    count,
+    error_words,
+    exercise_words,
+    faulty_joints,
+    phases_in_order,
+    quantity,
+    reason_words,
+)
 from services.local.results import PersonResult, Thumbnail
 
 _MANY_THUMBNAILS: Final = 60  # beyond this, thumbnails are compressed harder
@@ -37,7 +46,6 @@ class Tempo:
     """Durations in words and as shares of the whole, per phase: (CSS class, name, text, share in %)."""
 
     parts: tuple[tuple[str, str, str, float], ...]
-    total: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,6 @@ class Card:
     anchor: str
     title: str
     span: str
-    exercise: str
     counted: bool
     verdict: str  # clean | wrong | attempt
     score: int | None
@@ -127,10 +134,31 @@ def matrix(person: PersonResult) -> tuple[list[Repetition], list[MatrixRow]]:
 
 def cards(person: PersonResult, thumbnails: dict[str, Thumbnail], anchors: dict[str, str]) -> list[Card]:
     """A card for each final repetition, by onset."""
-    return [_card(person, r, thumbnails, anchors[r.id]) for r in person.final_repetitions()]
+    final = person.final_repetitions()
+    sets = len({r.set_index for r in final if r.status is Status.CONFIRMED}) > 1
+    exercises = len({r.exercise for r in final}) > 1
+    return [_card(person, r, thumbnails, anchors[r.id], sets, exercises) for r in final]
 
 
-def _card(person: PersonResult, repetition: Repetition, thumbnails: dict[str, Thumbnail], anchor: str) -> Card:
+def _span(repetition: Repetition, several_sets: bool, several_exercises: bool) -> str:
+    """When it was, how long it took; of which set and exercise where that is not plain."""
+    parts = [f"Set {repetition.set_index}"] if several_sets and repetition.status is Status.CONFIRMED else []
+    if several_exercises:
+        parts.append(exercise_words(repetition.exercise))
+    if repetition.offset_s is None:
+        return " · ".join([*parts, f"from {clock(repetition.onset_s)}"])
+    parts.append(f"{clock(repetition.onset_s)}–{clock(repetition.offset_s)}")
+    return " · ".join([*parts, quantity(repetition.offset_s - repetition.onset_s, "s")])
+
+
+def _card(
+    person: PersonResult,
+    repetition: Repetition,
+    thumbnails: dict[str, Thumbnail],
+    anchor: str,
+    several_sets: bool,
+    several_exercises: bool,
+) -> Card:
     counted = repetition.status is Status.CONFIRMED
     assessment = person.assessment_of(repetition.id) if counted else None
     errors = sorted(assessment.errors, key=lambda e: (-e.severity, e.code)) if assessment else []
@@ -139,9 +167,7 @@ def _card(person: PersonResult, repetition: Repetition, thumbnails: dict[str, Th
     return Card(
         anchor=anchor,
         title=title,
-        span=f"{clock(repetition.onset_s)}–{clock(repetition.offset_s)}" if repetition.offset_s is not None
-        else f"from {clock(repetition.onset_s)}",
-        exercise=exercise_words(repetition.exercise),
+        span=_span(repetition, several_sets, several_exercises),
         counted=counted,
         verdict="attempt" if not counted else "wrong" if errors else "clean",
         score=round(assessment.score) if assessment else None,
@@ -149,7 +175,7 @@ def _card(person: PersonResult, repetition: Repetition, thumbnails: dict[str, Th
         thumbnail=draw_thumbnail(person, picture, errors, title, len(thumbnails)) if picture else Markup(""),
         errors=tuple(_error_line(e) for e in errors),
         cue=(assessment.cue or "") if assessment else "",
-        tempo=_tempo(repetition.phases),
+        tempo=_tempo(repetition.phases, repetition.exercise),
         facts=_facts(assessment) if assessment else (),
         hidden=tuple(error_words(c).title for c in assessment.not_observable) if assessment else (),
     )  # fmt: skip
@@ -167,19 +193,15 @@ def _error_line(error: ErrorFinding) -> ErrorLine:
     )
 
 
-def _tempo(phases: Phases | None) -> Tempo | None:
+def _tempo(phases: Phases | None, exercise: str) -> Tempo | None:
     if phases is None:
         return None
-    values = (
-        ("phase-concentric", "lift", phases.concentric_s),
-        ("phase-hold", "hold", phases.hold_s),
-        ("phase-eccentric", "lower", phases.eccentric_s),
-    )
+    durations = {"concentric": phases.concentric_s, "hold": phases.hold_s, "eccentric": phases.eccentric_s}
+    values = [(f"phase-{key}", verb, durations[key]) for key, verb in phases_in_order(exercise)]
     total = sum(v for _, _, v in values)
     if not total > 0:
         return None
-    parts = tuple((css, name, f"{v:.1f}", 100 * v / total) for css, name, v in values)
-    return Tempo(parts, f"{total:.1f} s")
+    return Tempo(tuple((css, name, f"{v:.1f}", 100 * v / total) for css, name, v in values))
 
 
 def _facts(assessment: Assessment) -> tuple[tuple[str, str], ...]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from services.common.skeleton import INDEX
 from services.common.types import ErrorFinding
+from services.segment.core.network import ECCENTRIC_FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,13 @@ def exercise_words(exercise: str) -> str:
     return _SPELT.get(exercise, sentence_case(exercise))
 
 
+def phases_in_order(exercise: str) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
+    """The parts of a repetition in time order: (name of the phase, verb)."""
+    lift, lower = ("concentric", "lift"), ("eccentric", "lower")
+    first, last = (lower, lift) if exercise in ECCENTRIC_FIRST else (lift, lower)
+    return first, ("hold", "hold"), last
+
+
 def error_words(code: str) -> ErrorWords:
     """What is wrong; a code without words of its own is spelt out and has no joints."""
     return ERRORS.get(code) or ErrorWords(sentence_case(code), ())
@@ -141,7 +149,7 @@ def percent(value: float | None, *, signed: bool = False) -> str:
     """A fraction as per cent; ``–`` where it is not known."""
     if value is None or value != value:
         return "–"
-    return f"{100 * value:+.0f} %" if signed and round(100 * value) else f"{abs(100 * value):.0f} %"
+    return f"{100 * value:+.0f} %".replace("-", "−") if signed and round(100 * value) else f"{abs(100 * value):.0f} %"
 
 
 def clock(time_s: float) -> str:

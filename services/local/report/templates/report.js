@@ -28,11 +28,12 @@
     const duration = Number(inner.dataset.duration);
     const lanes = [...inner.querySelectorAll("[data-series]")].map((lane) => ({
       data: JSON.parse(lane.dataset.series),
-      outputs: new Map([...lane.querySelectorAll(".key")].map((k) => [k.querySelector("i").className, k.querySelector("output")])),
+      outputs: new Map([...lane.querySelectorAll(".key i")].map((i) => [i.className, i.parentElement.querySelector("output")])),
     }));
     const show = (event) => {
       const plot = inner.querySelector("svg").getBoundingClientRect();
-      const time = ((event.clientX - plot.left) / plot.width) * duration;
+      const left = Number(inner.dataset.left);
+      const time = ((event.clientX - plot.left - left) / (plot.width - left)) * duration;
       if (time < 0 || time > duration) return hide();
       cursor.hidden = false;
       cursor.style.left = `${event.clientX - inner.getBoundingClientRect().left}px`;
