@@ -192,4 +192,4 @@ def follow_region(keypoints: F32, scores: F32) -> Region | None:
 
 
 def _sigmoid(x: NDArray[np.floating]) -> F32:
-    return (1 / (1 + np.exp(-np.clip(x, -100, 100).astype(np.float32)))).astype(np.float32)
+    return (1 / (1 + np.exp(-np.clip(x, -80, 80).astype(np.float32)))).astype(np.float32)

@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
 
 from services.common.errors import ShapeError
 from services.common.skeleton import INDEX, VISIBLE_MIN, K
@@ -18,12 +19,16 @@ from services.pose.core.geometry import Instances, Region
 
 LIGHTNING_PX: Final = 192
 THUNDER_PX: Final = 256
+MULTIPOSE_PX: Final = 256
 
 STRIDE_PX: Final = 4
 """One cell of the heatmaps is 4 px of the crop."""
 
 _SOFTEN: Final = 1.8
 """Cells: how sharply nearness to the middle (or to the regressed joint) is preferred. A constant of the graph."""
+
+_SPREAD: Final = 0.3
+"""The multi-pose graph's own: joints are looked for under exp(-distance² / (0.3 G)) around the regressed place."""
 
 CENTRE_MIN: Final = 0.1
 """A peak of the centre heatmap below this is nobody."""
@@ -39,7 +44,8 @@ def decode(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[b
 
     Args:
         outputs: centre (N, 1, G, G), heatmap (N, 17, G, G), regression (N, 34, G, G), offset (N, 34, G, G) float32;
-            the first two are probabilities, the others cells, (y, x) per joint.
+            the first two are probabilities, the others cells, (y, x) per joint. The multi-pose network has a fifth,
+            box size (N, 2, G, G) cells, and reads its joints by another weighting.
         regions: N, what the crops show.
         single: N; True: only the person nearest the middle.
     Returns:
@@ -47,10 +53,11 @@ def decode(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[b
     Raises:
         ShapeError: the outputs are not those of MoveNet.
     """
-    centre, heatmap, regression, offset = _check(outputs)
+    _check(outputs)
+    centre, heatmap, regression, offset = outputs[:4]
     n, _, g, _ = centre.shape
     crops, cells = _peaks(centre[:, 0], np.asarray(single, bool))
-    norm, scores = _read(heatmap, regression, offset, crops, cells)
+    norm, scores = _read(heatmap, regression, offset, crops, cells, multi=len(outputs) == 5)
     confidence = centre.reshape(n, g * g)[crops, cells]
     found = []
     for i, region in enumerate(regions):
@@ -67,16 +74,15 @@ def decode(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[b
     return found
 
 
-def _check(outputs: Sequence[F32]) -> tuple[F32, F32, F32, F32]:
+def _check(outputs: Sequence[F32]) -> None:
     shapes = [o.shape for o in outputs]
-    channels = (1, K, 2 * K, 2 * K)
-    good = len(shapes) == 4 and all(
+    channels = (1, K, 2 * K, 2 * K, 2)[: max(len(shapes), 4)]
+    good = len(shapes) in (4, 5) and all(
         len(s) == 4 and s[0] == shapes[0][0] and s[1] == c and s[2] == s[3] == shapes[0][3]
-        for s, c in zip(shapes, channels, strict=False)
+        for s, c in zip(shapes, channels, strict=True)
     )
     if not good:
         raise ShapeError(f"MoveNet's outputs must be (N, C, G, G) with C = {channels}, got {shapes}")
-    return outputs[0], outputs[1], outputs[2], outputs[3]
 
 
 def _peaks(centre: F32, single: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -89,15 +95,12 @@ def _peaks(centre: F32, single: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ND
     row, column = np.mgrid[:g, :g].astype(np.float32)
     weight = 1 / (np.hypot(row - g // 2, column - g // 2) + _SOFTEN)
     middle = (centre * weight).reshape(n, g * g).argmax(axis=1)
-    padded = np.pad(centre, ((0, 0), (1, 1), (1, 1)))
-    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2)).max(axis=(3, 4))
-    peak = ((centre >= around) & (centre >= CENTRE_MIN)).reshape(n, g * g)
     crops, cells = [], []
     for i in range(n):
-        if single[i]:
-            best = middle[i : i + 1]
-        else:
-            best = np.flatnonzero(peak[i])
+        best = middle[i : i + 1]
+        if not single[i]:
+            around = maximum_filter(centre[i], size=3, mode="constant")
+            best = np.flatnonzero((centre[i] == around) & (centre[i] >= CENTRE_MIN))
             best = best[np.argsort(-centre[i].ravel()[best], kind="stable")][:PEOPLE_MAX]
         crops.append(np.full(len(best), i))
         cells.append(best)
@@ -105,7 +108,13 @@ def _peaks(centre: F32, single: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ND
 
 
 def _read(
-    heatmap: F32, regression: F32, offset: F32, crops: NDArray[np.intp], cells: NDArray[np.intp]
+    heatmap: F32,
+    regression: F32,
+    offset: F32,
+    crops: NDArray[np.intp],
+    cells: NDArray[np.intp],
+    *,
+    multi: bool,
 ) -> tuple[F32, F32]:
     """Keypoints (P, 17, 2) as shares of the crop and scores (P, 17) of the people whose centres are given."""
     p, g = len(crops), heatmap.shape[-1]
@@ -113,14 +122,20 @@ def _read(
     y, x = np.divmod(cells, g)
     coarse = regression[crops, :, y, x].reshape(p, K, 2) + np.stack([y, x], axis=1)[:, None]
     line = np.arange(g, dtype=np.float32)
-    down = (line[:, None] - coarse[:, :, None, None, 0]) ** 2  # (P, 17, G, 1)
-    right = (line[None, :] - coarse[:, :, None, None, 1]) ** 2  # (P, 17, 1, G)
-    near = heatmap[crops] / (np.sqrt(down + right) + np.float32(_SOFTEN))
-    best = near.reshape(p, K, g * g).argmax(axis=2)
+    away = (line - coarse.astype(np.float32)[..., None]) ** 2  # (P, 17, 2, G)
+    if multi:
+        fade = np.exp(away / np.float32(-_SPREAD * g))
+        near = heatmap[crops] * (fade[:, :, 0, :, None] * fade[:, :, 1, None, :])
+    else:
+        distance = np.sqrt(away[:, :, 0, :, None] + away[:, :, 1, None, :])
+        near = heatmap[crops] / (distance + np.float32(_SOFTEN))
+    near = near.reshape(p, K, g * g)
+    best = near.argmax(axis=2)
     y, x = np.divmod(best, g)
     fine = offset.reshape(-1, K, 2, g, g)[crops[:, None], joint, :, y, x]  # (P, 17, 2) as y, x
     norm = np.stack([x + fine[..., 1], y + fine[..., 0]], axis=-1) / g
-    return norm.astype(np.float32), heatmap[crops[:, None], joint, y, x]
+    scores = np.take_along_axis(near, best[..., None], 2)[..., 0] if multi else heatmap[crops[:, None], joint, y, x]
+    return norm.astype(np.float32), scores
 
 
 def _region_or(fallback: Region, keypoints: F32, scores: F32) -> Region:

@@ -122,15 +122,27 @@ def _add(profile: Profile) -> None:
     PROFILES[profile.name] = profile
 
 
-_MOVENET = Network("movenet_lightning", movenet.LIGHTNING_PX, "black")
-_add(Profile("movenet", _MOVENET, _MOVENET, movenet.decode, movenet.decode, movenet.follow_region))
-_add(
-    Profile(
-        "blazepose",
-        Network("blazepose_full", blazepose.LANDMARK_PX, "replicate"),
+def _movenet(name: str, following: Network, detecting: Network) -> Profile:
+    return Profile(name, following, detecting, movenet.decode, movenet.decode, movenet.follow_region)
+
+
+def _blazepose(name: str, following: Network) -> Profile:
+    return Profile(
+        name,
+        following,
         Network("blazepose_detector", blazepose.DETECTOR_PX, "black"),
         blazepose.decode_landmarks,
         blazepose.decode_detector,
         blazepose.follow_region,
     )
-)
+
+
+_LIGHTNING = Network("movenet_lightning", movenet.LIGHTNING_PX, "black")
+_THUNDER = Network("movenet_thunder", movenet.THUNDER_PX, "black")
+_MULTIPOSE = Network("movenet_multipose", movenet.MULTIPOSE_PX, "black")
+
+_add(_movenet("movenet", _LIGHTNING, _LIGHTNING))
+_add(_movenet("movenet-multi", _LIGHTNING, _MULTIPOSE))
+_add(_movenet("movenet-thunder", _THUNDER, _MULTIPOSE))
+_add(_blazepose("blazepose", Network("blazepose_full", blazepose.LANDMARK_PX, "replicate")))
+_add(_blazepose("blazepose-lite", Network("blazepose_lite", blazepose.LANDMARK_PX, "replicate")))
