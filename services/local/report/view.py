@@ -16,6 +16,7 @@ from services.local.report.plots import svg
 from services.local.report.words import (
     clock,
     count,
+    error_cue,
     error_words,
     exercise_words,
     faulty_joints,
@@ -102,9 +103,9 @@ def headline(person: PersonResult) -> Headline:
     focus, detail, cue = "", "", ""
     if made:
         code = max(made, key=lambda c: (made[c], weight[c], c))
-        focus = error_words(code).title
+        exercise = next(a.repetition.exercise for a in verdicts if code in {e.code for e in a.errors})
+        focus, cue = error_words(code, exercise), error_cue(code, exercise)
         detail = f"in {made[code]} of {count(len(counted), 'repetition')}"
-        cue = next((a.cue for a in reversed(verdicts) if a.cue and a.errors and _worst(a).code == code), "")
     return Headline(
         exercise=names,
         counted=len(counted),
@@ -117,10 +118,6 @@ def headline(person: PersonResult) -> Headline:
     )
 
 
-def _worst(assessment: Assessment) -> ErrorFinding:
-    return max(assessment.errors, key=lambda e: (e.severity, e.probability))
-
-
 def matrix(person: PersonResult) -> tuple[list[Repetition], list[MatrixRow]]:
     """Which mistake was made in which repetition, the most frequent first."""
     counted = [r for r in person.final_repetitions() if r.status is Status.CONFIRMED]
@@ -128,7 +125,8 @@ def matrix(person: PersonResult) -> tuple[list[Repetition], list[MatrixRow]]:
     rows = []
     for code in {e.code for errors in found for e in errors}:
         cells = tuple(max((e.severity for e in errors if e.code == code), default=None) for errors in found)
-        rows.append(MatrixRow(error_words(code).title, cells, sum(c is not None for c in cells)))
+        exercise = next(r.exercise for r, cell in zip(counted, cells, strict=True) if cell is not None)
+        rows.append(MatrixRow(error_words(code, exercise), cells, sum(c is not None for c in cells)))
     return counted, sorted(rows, key=lambda r: (-r.total, r.title))
 
 
@@ -138,6 +136,10 @@ def cards(person: PersonResult, thumbnails: dict[str, Thumbnail], anchors: dict[
     sets = len({r.set_index for r in final if r.status is Status.CONFIRMED}) > 1
     exercises = len({r.exercise for r in final}) > 1
     return [_card(person, r, thumbnails, anchors[r.id], sets, exercises) for r in final]
+
+
+def _title(repetition: Repetition) -> str:
+    return f"Repetition {repetition.index}" if repetition.status is Status.CONFIRMED else "Not counted"
 
 
 def _span(repetition: Repetition, several_sets: bool, several_exercises: bool) -> str:
@@ -163,28 +165,27 @@ def _card(
     assessment = person.assessment_of(repetition.id) if counted else None
     errors = sorted(assessment.errors, key=lambda e: (-e.severity, e.code)) if assessment else []
     picture = thumbnails.get(repetition.id)
-    title = f"Repetition {repetition.index}" if counted else "Not counted"
     return Card(
         anchor=anchor,
-        title=title,
+        title=_title(repetition),
         span=_span(repetition, several_sets, several_exercises),
         counted=counted,
         verdict="attempt" if not counted else "wrong" if errors else "clean",
         score=round(assessment.score) if assessment else None,
         reason="" if counted else reason_words(repetition.reason),
-        thumbnail=draw_thumbnail(person, picture, errors, title, len(thumbnails)) if picture else Markup(""),
-        errors=tuple(_error_line(e) for e in errors),
+        thumbnail=draw_thumbnail(person, picture, errors, repetition, len(thumbnails)) if picture else Markup(""),
+        errors=tuple(_error_line(e, repetition.exercise) for e in errors),
         cue=(assessment.cue or "") if assessment else "",
         tempo=_tempo(repetition.phases, repetition.exercise),
         facts=_facts(assessment) if assessment else (),
-        hidden=tuple(error_words(c).title for c in assessment.not_observable) if assessment else (),
+        hidden=tuple(error_words(c, repetition.exercise) for c in assessment.not_observable) if assessment else (),
     )  # fmt: skip
 
 
-def _error_line(error: ErrorFinding) -> ErrorLine:
+def _error_line(error: ErrorFinding, exercise: str) -> ErrorLine:
     side = {"left": "left side", "right": "right side"}.get(error.side or "", "")
     return ErrorLine(
-        title=error_words(error.code).title,
+        title=error_words(error.code, exercise),
         side=side,
         value=quantity(error.value, error.unit),
         limit=quantity(error.limit, error.unit),
@@ -215,7 +216,7 @@ def _facts(assessment: Assessment) -> tuple[tuple[str, str], ...]:
 
 
 def draw_thumbnail(
-    person: PersonResult, picture: Thumbnail, errors: Sequence[ErrorFinding], title: str, among: int
+    person: PersonResult, picture: Thumbnail, errors: Sequence[ErrorFinding], repetition: Repetition, among: int
 ) -> Markup:
     """The picture as data: JPEG, with the skeleton of its moment on top and rings at the joints of the worst error."""
     height, width = picture.image.shape[:2]
@@ -224,11 +225,12 @@ def draw_thumbnail(
     data = base64.b64encode(jpeg.tobytes()).decode("ascii")
     body = [f'<image href="data:image/jpeg;base64,{data}" width="{width}" height="{height}"/>']
     worst = errors[0] if errors else None
+    exercise, title = repetition.exercise, _title(repetition)
     if len(person.times_s):
         i = int(np.argmin(np.abs(person.times_s - picture.time_s)))
         places = (person.keypoints[i] - np.asarray(picture.offset_px)) * picture.scale
         body += _skeleton(places, person.scores[i], faulty_joints(worst) if worst else ())
-    what = f", {error_words(worst.code).title.lower()}" if worst else ""
+    what = f", {error_words(worst.code, exercise).lower()}" if worst else ""
     return svg(width, height, body, label=f"{title} at {clock(picture.time_s)}{what}", css="thumb", testid="thumbnail")
 
 

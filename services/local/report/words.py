@@ -1,75 +1,42 @@
 """Codes in words, numbers as people write them, and the joints at which an error is seen."""
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.common.skeleton import INDEX
 from services.common.types import ErrorFinding
+from services.errors.adapters.catalogue import load_catalogue
+from services.errors.core.catalogue import Catalogue, ErrorSpec
 from services.segment.core.network import ECCENTRIC_FIRST
 
-
-@dataclass(frozen=True, slots=True)
-class ErrorWords:
-    """``title``: a short statement of what is wrong. ``joints``: names without a side, the place to look at first."""
-
-    title: str
-    joints: tuple[str, ...]
-
-
-ERRORS: Final[dict[str, ErrorWords]] = {
-    "ABOVE_SHOULDER": ErrorWords("Raised above shoulder height", ("wrist",)),
-    "ASYMMETRY": ErrorWords("Left and right differ", ("wrist",)),
-    "BACK_ARCH": ErrorWords("Back arches", ("hip", "shoulder")),
-    "BACK_ROUNDED": ErrorWords("Back rounds", ("shoulder", "hip")),
-    "BODY_ENGLISH": ErrorWords("Body helps the lift", ("shoulder", "hip")),
-    "BOUNCE": ErrorWords("Bounces at the end", ("wrist",)),
-    "DROPPED": ErrorWords("Weight dropped after the lift", ("wrist",)),
-    "ECCENTRIC_TOO_FAST": ErrorWords("Lowered too fast", ("wrist",)),
-    "ELBOWS_BENT": ErrorWords("Elbows bend", ("elbow",)),
-    "ELBOWS_FLARED": ErrorWords("Elbows flare out", ("elbow",)),
-    "ELBOW_DRIFT": ErrorWords("Elbow drifts", ("elbow",)),
-    "ELBOW_FLARE": ErrorWords("Elbows flare out", ("elbow",)),
-    "FLY_BECOMES_PRESS": ErrorWords("Fly becomes a press", ("elbow",)),
-    "FOREARM_NOT_VERTICAL": ErrorWords("Forearm not vertical", ("elbow", "wrist")),
-    "HAND_ABOVE_ELBOW": ErrorWords("Hand higher than the elbow", ("wrist", "elbow")),
-    "HEAD_JUT": ErrorWords("Head juts forward", ("nose",)),
-    "HEELS_LIFT": ErrorWords("Heels lift", ("ankle",)),
-    "INCOMPLETE_CONTRACTION": ErrorWords("Not lifted all the way", ("elbow",)),
-    "INCOMPLETE_EXTENSION": ErrorWords("Arm not fully straightened", ("elbow",)),
-    "JERKY": ErrorWords("Jerky movement", ("wrist",)),
-    "KNEES_CAVE_IN": ErrorWords("Knees cave in", ("knee",)),
-    "KNEE_CAVES_IN": ErrorWords("Knee caves in", ("knee",)),
-    "KNEE_DIP": ErrorWords("Knees dip to help", ("knee",)),
-    "KNEE_PAST_TOE": ErrorWords("Knee far past the toes", ("knee",)),
-    "LEAN_BACK": ErrorWords("Leans back", ("shoulder", "hip")),
-    "MOMENTUM": ErrorWords("Swung up with momentum", ("wrist", "hip")),
-    "NO_LOCKOUT": ErrorWords("No lock-out at the top", ("elbow",)),
-    "OUT_OF_SYNC": ErrorWords("Arms out of time", ("wrist",)),
-    "OVEREXTENDED": ErrorWords("Over-extends at the top", ("hip",)),
-    "RANGE_LOST": ErrorWords("Range gets smaller during the set", ("wrist",)),
-    "RANGE_TOO_SHORT": ErrorWords("Range too short", ("elbow", "wrist")),
-    "ROLLING_SHOULDERS": ErrorWords("Shoulders roll", ("shoulder",)),
-    "SHORT_PULL": ErrorWords("Pull too short", ("elbow",)),
-    "SHORT_STEP": ErrorWords("Step too short", ("ankle",)),
-    "SHOULDER_SHRUG": ErrorWords("Shoulders shrug up", ("shoulder",)),
-    "SQUATTING": ErrorWords("Squats instead of hinging", ("knee", "hip")),
-    "START_TOO_HIGH": ErrorWords("Starts too high", ("elbow",)),
-    "TEMPO_UNEVEN": ErrorWords("Uneven tempo", ("wrist",)),
-    "TOO_FAST": ErrorWords("Too fast", ("wrist",)),
-    "TOO_SHALLOW": ErrorWords("Not deep enough", ("knee", "hip")),
-    "TORSO_COLLAPSES": ErrorWords("Torso collapses forward", ("shoulder", "hip")),
-    "TORSO_LEAN": ErrorWords("Torso leans", ("shoulder", "hip")),
-    "TORSO_RISES": ErrorWords("Torso rises during the set", ("shoulder", "hip")),
-    "TORSO_SWING": ErrorWords("Torso swings", ("shoulder", "hip")),
-    "TORSO_TOO_UPRIGHT": ErrorWords("Torso too upright", ("shoulder", "hip")),
-    "TORSO_TWIST": ErrorWords("Torso twists", ("shoulder",)),
-    "UNCONTROLLED_LOWERING": ErrorWords("Lowered without control", ("wrist",)),
-    "UNEVEN_ARMS": ErrorWords("Arms at uneven height", ("wrist",)),
-    "UPPER_ARM_SWINGS": ErrorWords("Upper arm swings", ("elbow",)),
-    "WEIGHTS_FAR": ErrorWords("Weights far from the legs", ("wrist",)),
-    "WEIGHT_SHIFT": ErrorWords("Shifts to one side", ("hip",)),
-    "WOBBLE": ErrorWords("Wobbles", ("knee",)),
-}
+_SEEN_AT: Final = (
+    (
+        "wrist",
+        "ABOVE_SHOULDER ASYMMETRY BOUNCE DROPPED ECCENTRIC_TOO_FAST JERKY OUT_OF_SYNC RANGE_LOST TEMPO_UNEVEN "
+        "TOO_FAST UNCONTROLLED_LOWERING UNEVEN_ARMS WEIGHTS_FAR",
+    ),
+    ("hip shoulder", "BACK_ARCH"),
+    (
+        "shoulder hip",
+        "BACK_ROUNDED BODY_ENGLISH LEAN_BACK TORSO_COLLAPSES TORSO_LEAN TORSO_RISES TORSO_SWING TORSO_TOO_UPRIGHT",
+    ),
+    (
+        "elbow",
+        "ELBOWS_BENT ELBOWS_FLARED ELBOW_DRIFT ELBOW_FLARE FLY_BECOMES_PRESS INCOMPLETE_CONTRACTION "
+        "INCOMPLETE_EXTENSION NO_LOCKOUT SHORT_PULL START_TOO_HIGH UPPER_ARM_SWINGS",
+    ),
+    ("elbow wrist", "FOREARM_NOT_VERTICAL RANGE_TOO_SHORT"),
+    ("wrist elbow", "HAND_ABOVE_ELBOW"),
+    ("nose", "HEAD_JUT"),
+    ("ankle", "HEELS_LIFT SHORT_STEP"),
+    ("knee", "KNEES_CAVE_IN KNEE_CAVES_IN KNEE_DIP KNEE_PAST_TOE WOBBLE"),
+    ("wrist hip", "MOMENTUM"),
+    ("hip", "OVEREXTENDED WEIGHT_SHIFT"),
+    ("shoulder", "ROLLING_SHOULDERS SHOULDER_SHRUG TORSO_TWIST"),
+    ("knee hip", "SQUATTING TOO_SHALLOW"),
+)
+_JOINTS: Final = {code: tuple(joints.split()) for joints, codes in _SEEN_AT for code in codes.split()}
+"""Error code → names of the joints, without a side, at which a coach would look first."""
 
 REASONS: Final = {
     "PARTIAL_RANGE": "only part of the range",
@@ -82,18 +49,18 @@ REASONS: Final = {
     "NOT_EXERCISE": "not an exercise",
 }
 
-_SPELT: Final = {
-    "romanian_deadlift": "Romanian deadlift",
-    "arnold_press": "Arnold press",
-    "zottman_curl": "Zottman curl",
-}
+
+@lru_cache(maxsize=1)
+def _catalogue() -> Catalogue:
+    return load_catalogue()
 
 
 def exercise_words(exercise: str) -> str:
-    """``bicep_curl`` → ``Bicep curl``."""
+    """The exercise's name: ``bicep_curl`` → ``Biceps curl``."""
     if exercise == "unknown":
         return "Unknown exercise"
-    return _SPELT.get(exercise, sentence_case(exercise))
+    spec = _catalogue().get(exercise)
+    return spec.title if spec.id == exercise else sentence_case(exercise)
 
 
 def phases_in_order(exercise: str) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
@@ -103,9 +70,20 @@ def phases_in_order(exercise: str) -> tuple[tuple[str, str], tuple[str, str], tu
     return first, ("hold", "hold"), last
 
 
-def error_words(code: str) -> ErrorWords:
-    """What is wrong; a code without words of its own is spelt out and has no joints."""
-    return ERRORS.get(code) or ErrorWords(sentence_case(code), ())
+def error_words(code: str, exercise: str) -> str:
+    """What is wrong, as the exercise's file names it; a code that is not in it is spelt out."""
+    spec = _error(code, exercise)
+    return spec.title if spec else sentence_case(code)
+
+
+def error_cue(code: str, exercise: str) -> str:
+    """What to do about it; empty where the exercise's file has no such error."""
+    spec = _error(code, exercise)
+    return spec.cue if spec else ""
+
+
+def _error(code: str, exercise: str) -> ErrorSpec | None:
+    return next((e for e in _catalogue().get(exercise).errors if e.code == code), None)
 
 
 def reason_words(reason: str | None) -> str:
@@ -121,7 +99,7 @@ def sentence_case(code: str) -> str:
 def faulty_joints(error: ErrorFinding) -> tuple[int, ...]:
     """COCO indices of the joints at which this error is seen, of the side that it names (else both)."""
     sides = (error.side,) if error.side in ("left", "right") else ("left", "right")
-    names = error_words(error.code).joints
+    names = _JOINTS.get(error.code, ())
     found = [INDEX[n] if n in INDEX else INDEX[f"{side}_{n}"] for n in names for side in sides]
     return tuple(dict.fromkeys(found))
 
