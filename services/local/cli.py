@@ -6,11 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 
 import typer
 
 from services.common.errors import FormcheckError
+
+if TYPE_CHECKING:
+    from services.local import batch
 
 # Heavy modules are imported where they are used: `formcheck --help` and errors in arguments answer at once.
 
@@ -86,6 +89,7 @@ def analyze(
     from services.local.pipeline import AnalyzeOptions
     from services.pose.core.profiles import Profile
 
+    whom: Literal["all", "main"] = "main" if people == "main" else "all"
     if people not in ("all", "main"):
         fail(f"--people {people}: use all or main", USAGE)
     if start is not None and end is not None and end <= start:
@@ -93,7 +97,7 @@ def analyze(
     _guard(lambda: Profile.get(pose))
     found = _guard(lambda: inputs_module.expand(inputs))
     options = AnalyzeOptions(
-        exercise=_resolve_exercise(exercise), pose=pose, people=people, strictness=strictness, start_s=start, end_s=end
+        exercise=_resolve_exercise(exercise), pose=pose, people=whom, strictness=strictness, start_s=start, end_s=end
     )
     jobs = [
         batch.Job(uri, folder, options, truth, video=not no_video)
@@ -106,7 +110,7 @@ def analyze(
         raise typer.Exit(ALL_FAILED if failed == len(outcomes) else SOME_FAILED)
 
 
-def _document_reports(outcomes: "list[batch.Outcome]", many: bool, target: str | None) -> None:  # noqa: F821
+def _document_reports(outcomes: list["batch.Outcome"], many: bool, target: str | None) -> None:
     """``--json``: the report; of several inputs one report a line."""
     good = [o for o in outcomes if o.error is None]
     if target is None or not good:

@@ -86,7 +86,10 @@ class Collector:
         nearest = min(kept, key=lambda p: abs(p.time_s - at_s))
         if not repetition.onset_s - 1 <= nearest.time_s <= (repetition.offset_s or repetition.decided_s) + 1:
             return
-        image = cv2.cvtColor(cv2.imdecode(nearest.jpeg, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        decoded = cv2.imdecode(nearest.jpeg, cv2.IMREAD_COLOR)
+        if decoded is None:  # cannot be: it was encoded here
+            return
+        image = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
         self.thumbnails[repetition.id] = Thumbnail(
             np.asarray(image, np.uint8), nearest.time_s, nearest.offset_px, nearest.scale
         )

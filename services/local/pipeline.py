@@ -6,6 +6,7 @@ The processors are those that the services run; this module only carries items f
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class AnalyzeOptions:
 
     exercise: str | None = None
     pose: str = DEFAULT_POSE
-    people: str = "all"
+    people: Literal["all", "main"] = "all"
     strictness: float = 0.5
     start_s: float | None = None
     end_s: float | None = None
