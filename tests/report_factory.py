@@ -55,7 +55,7 @@ def _plans(repetitions: int, start_s: float) -> list[_Plan]:
         2: (("ELBOW_DRIFT", 0.7, 47.2, 35.0, "deg", "left"),),
         4: (
             ("INCOMPLETE_EXTENSION", 0.3, 148.0, 155.0, "deg", "both"),
-            ("ECCENTRIC_TOO_FAST", 0.5, 0.6, 1.0, "s", "both"),
+            ("UNCONTROLLED_LOWERING", 0.5, 0.3, 0.36, "s", "both"),
         ),
         5: (("ELBOW_DRIFT", 0.4, 41.0, 35.0, "deg", "left"),),
     }

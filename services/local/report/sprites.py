@@ -59,7 +59,8 @@ def text_width(text: str, size_px: int, weight: int = 400) -> int:
     return int(width)
 
 
-def wrap(text: str, size_px: int, width_px: int, weight: int = 400, most: int = 4) -> list[str]:
+@lru_cache(maxsize=64)
+def wrap(text: str, size_px: int, width_px: int, weight: int = 400, most: int = 4) -> tuple[str, ...]:
     """Break text between words so that no line is wider than ``width_px``; a word that is, is cut.
 
     More than ``most`` lines end in an ellipsis.
@@ -79,7 +80,7 @@ def wrap(text: str, size_px: int, width_px: int, weight: int = 400, most: int = 
         lines.append(word)
     if len(lines) > most:
         lines = [*lines[: most - 1], lines[most - 1].rstrip(".,;: ") + " …"]
-    return lines
+    return tuple(lines)
 
 
 @lru_cache(maxsize=64)
