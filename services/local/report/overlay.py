@@ -26,6 +26,7 @@ _PHASE_COLOURS: Final[dict[str, Colour]] = {
 _PHASE_WORDS: Final = {"lift": "lifting", "hold": "holding", "lower": "lowering"}
 _FLASH_S: Final = 0.45  # before and after the worst moment
 _CUE_S: Final = 6.0
+_MOST_CUES: Final = 2
 _CLEAN_S: Final = 1.6
 _STALE_S: Final = 0.2  # a pose older than this is not drawn
 _HEAD: Final = (1, 2, 3, 4)
@@ -70,25 +71,25 @@ class Overlay:
     def draw(self, image: NDArray[np.uint8], time_s: float) -> None:
         """Burn in what is known at ``time_s`` (source time, s) into ``image`` (H, W, 3) RGB, in place."""
         unit = max(9, round(min(image.shape[0], image.shape[1] * 0.75) * 0.036))  # px; the size of plain text
-        placed: list[tuple[_Actor, F32]] = []
+        placed: list[tuple[_Actor, F32, F32]] = []
         for actor in sorted(self._actors, key=lambda a: a.trains):
             pose = _pose_at(actor.person, time_s)
-            if pose is None:
-                continue
-            places = ((pose[0]) * self._scale).astype(np.float32)
-            _draw_skeleton(image, places, pose[1], actor.colour, unit)
-            self._draw_faults(image, actor, places, pose[1], time_s, unit)
-            placed.append((actor, places))
-        for actor, places in placed:
+            if pose is not None:
+                places = (pose[0] * self._scale).astype(np.float32)
+                _draw_skeleton(image, places, pose[1], actor.colour, unit)
+                placed.append((actor, places, pose[1]))
+        for actor, places, scores in placed:
+            self._draw_faults(image, actor, places, scores, time_s, unit)
+        taken: list[tuple[int, int, int, int]] = []
+        for actor, places, _ in sorted(placed, key=lambda p: float(p[1][0, 0])):
             if actor.trains and not self._alone:
-                self._draw_tag(image, actor, places, time_s, unit)
+                self._draw_tag(image, actor, places, time_s, unit, taken)
         for actor in self._actors:
             if actor.trains and self._alone:
-                sprite = panel(_status_lines(actor, time_s, unit, large=True), unit * 2 // 3)
-                sprite.draw(image, unit, unit)
+                panel(_status_lines(actor, time_s, unit, large=True), unit * 2 // 3).draw(image, unit, unit)
         self._draw_cues(image, time_s, unit)
         stamp = panel((Line(clock(time_s), round(unit * 0.8), SOFT),), unit // 2)
-        stamp.draw(image, image.shape[1] - stamp.size[0] - unit, unit)
+        stamp.draw(image, image.shape[1] - stamp.size[0] - unit, image.shape[0] - stamp.size[1] - unit)
 
     def _draw_faults(
         self, image: NDArray[np.uint8], actor: _Actor, places: F32, scores: F32, time_s: float, unit: int
@@ -116,20 +117,36 @@ class Overlay:
                 label.draw(image, x, centre[1] - label.size[1] // 2)
                 labelled = True
 
-    def _draw_tag(self, image: NDArray[np.uint8], actor: _Actor, places: F32, time_s: float, unit: int) -> None:
-        """Count, exercise and phase above the head of one of several people."""
+    def _draw_tag(
+        self,
+        image: NDArray[np.uint8],
+        actor: _Actor,
+        places: F32,
+        time_s: float,
+        unit: int,
+        taken: list[tuple[int, int, int, int]],
+    ) -> None:
+        """Count, exercise and phase above the head of one of several people, clear of the tags in ``taken``."""
         sprite = panel(_status_lines(actor, time_s, unit, large=False), unit // 2)
+        width, height = sprite.size
         top = _points(np.array([[np.median(places[:, 0]), places[:, 1].min()]]))[0]
-        x = int(np.clip(top[0] - sprite.size[0] // 2, 0, max(0, image.shape[1] - sprite.size[0])))
-        sprite.draw(image, x, max(0, top[1] - sprite.size[1] - unit))
+        x = int(np.clip(top[0] - width // 2, 0, max(0, image.shape[1] - width)))
+        above = max(0, top[1] - height - unit)
+        step = height + unit // 3
+        tries = [y for k in range(5) for y in (above - k * step, above + k * step) if 0 <= y <= image.shape[0] - height]
+        free = (y for y in tries if not any(_overlap((x, y, width, height), other) for other in taken))
+        y = next(free, above)
+        taken.append((x, y, width, height))
+        sprite.draw(image, x, y)
 
     def _draw_cues(self, image: NDArray[np.uint8], time_s: float, unit: int) -> None:
-        """The last verdict of each person who trains, at the bottom; the newest lowest, as many as fit."""
+        """The last verdicts, at the bottom, the newest lowest; mistakes go before praise where there are many."""
         height, width = image.shape[:2]
         shown = [(a, v) for a in self._actors if (v := _verdict_at(a, time_s)) is not None]
+        shown.sort(key=lambda pair: (not pair[1].errors, -_end(pair[1].repetition)))
         bottom = height - unit
-        for actor, verdict in sorted(shown, key=lambda pair: -_end(pair[1].repetition)):
-            lines = _verdict_lines(verdict, unit, width - 4 * unit, None if self._alone else actor.colour)
+        for actor, verdict in sorted(shown[:_MOST_CUES], key=lambda pair: -_end(pair[1].repetition)):
+            lines = _verdict_lines(verdict, unit, width - 7 * unit, None if self._alone else actor.colour)
             sprite = panel(lines, unit * 2 // 3)
             if bottom - sprite.size[1] < height * 0.45:
                 return
@@ -139,6 +156,11 @@ class Overlay:
 
 def _end(repetition: Repetition) -> float:
     return repetition.offset_s if repetition.offset_s is not None else repetition.decided_s
+
+
+def _overlap(a: tuple[int, int, int, int], b: tuple[int, int, int, int]) -> bool:
+    """Whether two rectangles (x, y, width, height) touch."""
+    return a[0] < b[0] + b[2] and b[0] < a[0] + a[2] and a[1] < b[1] + b[3] and b[1] < a[1] + a[3]
 
 
 def _points(places: NDArray[np.floating]) -> list[tuple[int, int]]:
@@ -183,7 +205,7 @@ def _status_lines(actor: _Actor, time_s: float, unit: int, *, large: bool) -> tu
     done = [r for r in begun if r.set_index == named.set_index and _end(r) <= time_s]
     count = str(len(done))
     sets = len({r.set_index for r in actor.spans if r.status is Status.CONFIRMED})
-    exercise = exercise_words(named.exercise) + (f" · set {named.set_index}" if sets > 1 else "")
+    exercise = exercise_words(named.exercise) + (f" · set {named.set_index}" if sets > 1 and large else "")
     key, phase = _phase_at(actor, time_s)
     if large:
         return (

@@ -113,8 +113,10 @@ def quantity(value: float | None, unit: str) -> str:
             return f"{value:.0f}°"
         case "deg/s":
             return f"{value:.0f}°/s"
-        case "s" | "ms" | "px":
-            return f"{value:.{1 if unit == 's' else 0}f} {unit}"
+        case "s":
+            return f"{value:.{1 if abs(value) >= 1 else 2}f} s"
+        case "ms" | "px":
+            return f"{value:.0f} {unit}"
         case "%":
             return f"{value:.0f} %"
         case "1" | "" | "ratio" | "norm":
