@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+_SIZES = ((640, 480), (640, 360), (480, 640), (360, 640), (1280, 720), (720, 1280), (480, 480))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,35 @@ class Camera:
     pan_deg_s: float = 0.0
     shake_deg: float = 0.0
     shake_seed: int = 0
+
+    @classmethod
+    def sample(
+        cls, rng: np.random.Generator, joints: NDArray[np.floating], *, size: tuple[int, int] | None = None
+    ) -> "Camera":
+        """Where someone might put a phone: any side (mostly the front half), any height, now and then too near so that
+        the feet or the head are cut off.
+
+        Args:
+            joints: (T, 27, 3) m, the motion to frame; size: width and height of the picture, px.
+        """
+        middle = np.median(joints[::7, 17], axis=0)
+        spread = np.percentile(np.abs(joints[::7] - middle), 97, axis=(0, 1))
+        tall = max(float(np.hypot(spread[1], 0.5 * spread[2])), 0.8)
+        width, height = size or _SIZES[int(rng.integers(len(_SIZES)))]
+        azimuth = float(rng.uniform(-100, 100)) if rng.random() < 0.8 else float(rng.uniform(-180, 180))
+        distance = float(np.exp(rng.uniform(np.log(1.8), np.log(7.0))))
+        fill = float(np.clip(rng.normal(0.72, 0.2), 0.3, 1.25)) * min(1.0, 1.3 * width / height)
+        fov = float(np.degrees(2 * np.arctan(tall / fill / distance)))
+        off = rng.normal(0, 0.12, 3) * tall
+        moving = rng.random() < 0.25
+        return cls(
+            width, height, azimuth,
+            height_m=float(rng.uniform(0.2, 2.3)), distance_m=distance,
+            roll_deg=float(np.clip(rng.normal(0, 3), -9, 9)), fov_deg=float(np.clip(fov, 12, 95)),
+            target=(float(middle[0] + off[0]), float(middle[1] + 0.05 + off[1]), float(middle[2] + off[2])),
+            pan_deg_s=float(rng.normal(0, 0.25)) if moving else 0.0,
+            shake_deg=float(rng.exponential(0.25)) if moving else 0.0, shake_seed=int(rng.integers(1 << 31)),
+        )  # fmt: skip
 
     @property
     def focal_px(self) -> float:

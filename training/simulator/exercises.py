@@ -75,7 +75,7 @@ _HINGE: Final = {
     "thigh": 27.0, "shin": 8.0, "pitch": 50.0, "arm_follow": 0.0, "head_follow": 0.75, "head_pitch": -8.0,
 }  # fmt: skip
 _SPLIT: Final = {"lead_foot_z": -0.28, "trail_foot_z": 0.22, "lead_heel": 8.0, "ref": 0.25}
-_TOP: Final = {"elev": 166.0, "plane": 32.0, "elbow": 10.0, "pron": 80.0, "rot": aim(140.0, 30.0, 50.0, UP)}
+_TOP: Final = {"elev": 166.0, "plane": 32.0, "elbow": 10.0, "pron": 12.0, "rot": aim(140.0, 30.0, 50.0, UP)}
 
 _CURL: Final = Exercise(
     "bicep_curl",
@@ -85,7 +85,7 @@ _CURL: Final = Exercise(
 )  # fmt: skip
 _PRESS: Final = Exercise(
     "shoulder_press",
-    rest=arm(48.0, 38.0, 120.0, 80.0, UP), mid=arm(98.0, 30.0, 90.0, 80.0, UP), far=_TOP,
+    rest=arm(48.0, 38.0, 120.0, 12.0, UP), mid=arm(98.0, 30.0, 90.0, 12.0, UP), far=_TOP,
     stance={"arm_follow": 1.0}, sides=(("both", 0.85), ("alternate", 0.08), ("one", 0.07)),
     spread={"elev": 3.0, "plane": 6.0, "elbow": 3.0},
 )  # fmt: skip
@@ -111,14 +111,14 @@ _ROW: Final = Exercise(
 )  # fmt: skip
 _CHEST: Final = Exercise(
     "chest_press",
-    rest=arm(90.0, 86.0, 9.0, 85.0, FORWARD) | {"rot": aim(86.0, 60.0, 40.0, FORWARD)},
-    mid=arm(74.0, 40.0, 62.0, 85.0, FORWARD), far=arm(60.0, -14.0, 92.0, 85.0, FORWARD),
+    rest=arm(90.0, 86.0, 9.0, 8.0, FORWARD) | {"rot": aim(86.0, 60.0, 40.0, FORWARD)},
+    mid=arm(74.0, 40.0, 62.0, 8.0, FORWARD), far=arm(60.0, -14.0, 92.0, 8.0, FORWARD),
     stance=_BENCH, support="bench", spread={"elev": 4.0, "plane": 3.0}, eccentric_first=True,
 )  # fmt: skip
 _OVERHEAD: Final = Exercise(
     "overhead_triceps_extension",
     rest={"elev": 160.0, "plane": 72.0, "rot": 22.0, "elbow": 122.0, "pron": 0.0},
-    far={"elev": 164.0, "plane": 72.0, "rot": 22.0, "elbow": 14.0, "pron": 0.0},
+    far={"elev": 158.0, "plane": 116.0, "rot": 10.0, "elbow": 12.0, "pron": 0.0},
     stance={"arm_follow": 1.0}, held=frozenset({"both"}), spread={"elev": 3.0, "elbow": 3.0},
 )  # fmt: skip
 
@@ -135,7 +135,7 @@ _VARIANTS: Final[dict[str, tuple[Exercise, ...]]] = {
     "arnold_press": tuple(
         e.on(
             e.support, {}, id="arnold_press", sides=(("both", 0.9), ("one", 0.1)),
-            rest=arm(50.0, 84.0, 132.0, -80.0, UP), mid=arm(96.0, 40.0, 96.0, 20.0, UP),
+            rest=arm(50.0, 84.0, 132.0, -80.0, UP), mid=arm(96.0, 40.0, 96.0, -20.0, UP),
         )
         for e in (_PRESS, _PRESS.on("seat", _SEAT))
     ),
@@ -217,9 +217,9 @@ _VARIANTS: Final[dict[str, tuple[Exercise, ...]]] = {
     "chest_fly": (
         _CHEST.on(
             "bench", {}, id="chest_fly",
-            rest={"elev": 88.0, "plane": 78.0, "elbow": 24.0, "pron": 0.0, "rot": aim(88.0, 78.0, 24.0, INWARD)},
+            rest={"elev": 88.0, "plane": 78.0, "elbow": 24.0, "pron": 85.0, "rot": aim(88.0, 78.0, 24.0, INWARD)},
             mid={"rot": aim(85.0, 40.0, 28.0, (-0.6, 0.0, 0.8))},
-            far={"elev": 82.0, "plane": 2.0, "elbow": 30.0, "pron": 0.0, "rot": aim(82.0, 2.0, 30.0, FORWARD)},
+            far={"elev": 82.0, "plane": 2.0, "elbow": 30.0, "pron": 85.0, "rot": aim(82.0, 2.0, 30.0, FORWARD)},
         ),
     ),
 }  # fmt: skip

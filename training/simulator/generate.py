@@ -1,15 +1,18 @@
-"""Motions on demand: one exercise with chosen mistakes."""
+"""The simulator's front door: ``make_motion`` for one exercise with chosen mistakes, ``sample_session`` for random
+recordings, ``labels`` for the truth of every tick. Everything is drawn from the generator that is given: the same seed
+gives the same motion."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from training.simulator.body import Body
-from training.simulator.exercises import EXERCISES, VARIANTS
-from training.simulator.motion import Motion, TrueRepetition
+from training.simulator.exercises import VARIANTS
+from training.simulator.labels import EXERCISE_IDS, Labels, SimulatedMotion, labels, within_sets
 from training.simulator.perform import Style, perform
-from training.simulator.plans import Pace, plan_set
-from training.simulator.trajectory import Family, Progress, RepetitionPlan
+from training.simulator.plans import Pace, plan_set, true_repetitions, usual_side
+from training.simulator.session import Session, sample_session
+from training.simulator.trajectory import Family, RepetitionPlan
 
 
 def make_motion(
@@ -29,7 +32,7 @@ def make_motion(
     lead_s: float = 1.0,
     between_s: float = 6.0,
     fps: float = 30.0,
-) -> Motion:
+) -> SimulatedMotion:
     """One person doing ``sets`` × ``repetitions`` of an exercise.
 
     Args:
@@ -59,26 +62,13 @@ def make_motion(
     channels, progress = perform(form, plans, times, rng, family=family, style=style, side=stance_side)
     joints, grip = body.joints(channels)
     held = form.held if form.held != frozenset({"left"}) else frozenset({stance_side})
-    return Motion(
-        fps, joints.astype(np.float32), grip.astype(np.float32), progress.phase, exercise,
-        true_repetitions(exercise, plans, progress), held, form.support,
+    repetitions_made = true_repetitions(exercise, plans, progress)
+    active, index = within_sets(repetitions_made, times)
+    none = np.zeros(len(times), np.bool_)
+    return SimulatedMotion(
+        fps, joints.astype(np.float32), grip.astype(np.float32), progress.phase, exercise, repetitions_made, held,
+        form.support, progress.middle.astype(np.float32), progress.extent.astype(np.float32), active, index, none, none,
     )  # fmt: skip
 
 
-def usual_side(sides: tuple[tuple[str, float], ...], rng: np.random.Generator | None) -> str:
-    """Draw a way of sharing the work between the sides; without ``rng`` the usual one."""
-    name = sides[0][0] if rng is None else str(rng.choice([s for s, _ in sides], p=[p for _, p in sides]))
-    if name == "one":
-        return "left" if rng is None else str(rng.choice(["left", "right"]))
-    return name
-
-
-def true_repetitions(exercise: str, plans: list[RepetitionPlan], progress: Progress) -> tuple[TrueRepetition, ...]:
-    """The plans as the truth about them."""
-    return tuple(
-        TrueRepetition(float(on), p.turn_s, float(off), exercise, p.side, dict(p.mistakes), p.reason is None, p.reason)
-        for p, on, off in zip(plans, progress.onset_s, progress.offset_s, strict=True)
-    )
-
-
-__all__ = ["EXERCISES", "make_motion", "true_repetitions", "usual_side"]
+__all__ = ["EXERCISE_IDS", "Labels", "Session", "SimulatedMotion", "labels", "make_motion", "sample_session"]

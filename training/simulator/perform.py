@@ -40,6 +40,42 @@ class Style:
         stance = {"foot_x": float(np.clip(rng.normal(0, 0.015), -0.03, 0.04)), "foot_yaw": float(rng.normal(0, 3))}
         return cls(stance, draw(), draw(), float(rng.uniform(0.5, 1.3)))
 
+    @classmethod
+    def loose(cls, exercise: Exercise, rng: np.random.Generator) -> "Style":
+        """Anyone's way, for learning: key poses, stance and head well off the book, without being wrong in kind."""
+        usual = cls.sample(exercise, rng)
+        size = float(rng.choice([0.0, 0.5, 1.0, 1.6], p=[0.2, 0.3, 0.3, 0.2]))
+
+        def off(pose: Pose, scale: float) -> dict[str, float]:
+            out = dict(pose)
+            for side in ("lead_", "trail_"):
+                for name, deg in _LOOSE.items():
+                    out[side + name] = float(np.clip(rng.normal(), -2, 2)) * scale * deg
+            return out
+
+        stance = off(usual.stance, 0.6 * size)
+        for name, spread in _LOOSE_BODY.items():
+            stance[name] = stance.get(name, 0.0) + size * spread * float(np.clip(rng.normal(), -2, 2))
+        far = {
+            n: v + size * float(np.clip(rng.normal(), -2, 2)) * exercise.spread.get(n, 3.0)
+            for n, v in usual.far.items()
+        }
+        return cls(stance, usual.rest, far, float(rng.uniform(0.4, 2.5)))
+
+
+_LOOSE: Final[dict[str, float]] = {
+    "elev": 4.0,
+    "plane": 12.0,
+    "rot": 10.0,
+    "elbow": 7.0,
+    "foot_yaw": 8.0,
+    "foot_z": 0.02,
+}
+_LOOSE_BODY: Final[dict[str, float]] = {
+    "pitch": 4.0, "flex": 5.0, "side": 2.0, "twist": 5.0, "head_pitch": 12.0, "head_yaw": 18.0, "neck_jut": 8.0,
+    "foot_x": 0.04, "thigh": 3.0, "shin": 2.0,
+}  # fmt: skip
+
 
 class _Set:
     """Per-tick arrays of one set: who works, how far each side is, what degree each mistake has."""

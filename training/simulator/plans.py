@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from services.common.types import Reason
-from training.simulator.exercises import Exercise
+from training.simulator.exercises import Exercise, Sides
 from training.simulator.mistakes import MISTAKES
-from training.simulator.trajectory import RepetitionPlan
+from training.simulator.motion import TrueRepetition
+from training.simulator.trajectory import Progress, RepetitionPlan
 
 LIMIT_ECCENTRIC_S = 1.0  # coaches' limit; a lowering below it carries ECCENTRIC_TOO_FAST
 
@@ -171,3 +172,19 @@ def partial(plan: RepetitionPlan, rng: np.random.Generator) -> RepetitionPlan:
         plan, high=plan.low + high * (plan.high - plan.low), out_s=max(plan.out_s * 0.6, 0.2), mistakes={},
         back_s=max(plan.back_s * 0.6, 0.2), reason=str(Reason.PARTIAL_RANGE),
     )  # fmt: skip
+
+
+def usual_side(sides: Sides, rng: np.random.Generator | None) -> str:
+    """Draw left | right | both | alternate; without ``rng`` the usual one."""
+    name = sides[0][0] if rng is None else str(rng.choice([s for s, _ in sides], p=[p for _, p in sides]))
+    if name == "one":
+        return "left" if rng is None else str(rng.choice(["left", "right"]))
+    return name
+
+
+def true_repetitions(exercise: str, plans: list[RepetitionPlan], progress: Progress) -> tuple[TrueRepetition, ...]:
+    """The plans as the truth about them."""
+    return tuple(
+        TrueRepetition(float(on), p.turn_s, float(off), exercise, p.side, dict(p.mistakes), p.reason is None, p.reason)
+        for p, on, off in zip(plans, progress.onset_s, progress.offset_s, strict=True)
+    )

@@ -74,7 +74,8 @@ class RepetitionPlan:
 class Progress:
     """What the plans say at each of T times. ``index``: (T,) of the running or last plan (0 before the first).
 
-    ``left``, ``right``, ``middle``: (T,) share of the way out in [0, 1] of each side and of the trunk;
+    ``left``, ``right``, ``middle``: (T,) share of the way out in [0, 1] of each side and of the trunk; ``extent``: (T,)
+    ``middle`` as share of the exercise's range, between the plan's ``low`` and ``high``;
     ``cycle``: (T,) rad, 0 at rest, pi at the far end, 2 pi back at rest; ``phase``: (T,) index into ``Phase``;
     ``onset_s``, ``offset_s``: (R,) where the movement becomes and ceases to be visible.
     """
@@ -83,6 +84,7 @@ class Progress:
     left: F64
     right: F64
     middle: F64
+    extent: F64
     cycle: F64
     phase: NDArray[np.int64]
     onset_s: F64
@@ -119,7 +121,10 @@ def evaluate(plans: list[RepetitionPlan], times_s: F64, family: Family = "minimu
     left = middle if not rows.lag.any() else rows.progress(times_s, index, family, np.maximum(lag, 0))[0]
     right = middle if not rows.lag.any() else rows.progress(times_s, index, family, np.maximum(-lag, 0))[0]
     onset, offset = rows.edges(family)
-    return Progress(index, left, right, middle, cycle, _phase(rows, times_s, index, onset, offset), onset, offset)
+    extent = rows.low[index] + (rows.high - rows.low)[index] * middle
+    return Progress(
+        index, left, right, middle, extent, cycle, _phase(rows, times_s, index, onset, offset), onset, offset
+    )
 
 
 def _phase(rows: "_Columns", times_s: F64, index: NDArray[np.int64], onset: F64, offset: F64) -> NDArray[np.int64]:
@@ -141,6 +146,7 @@ class _Columns:
 
         self.start, self.out, self.hold, self.back = (column(n) for n in ("start_s", "out_s", "hold_s", "back_s"))
         self.lag, self.jerk, self.beats = column("lag"), column("jerk"), column("beats")
+        self.low, self.high = column("low"), column("high")
         self.bounce, self.fall = column("bounce"), column("fall")
         self.skew_out, self.skew_back, self.shape = column("skew_out"), column("skew_back"), column("shape")
 

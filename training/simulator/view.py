@@ -102,6 +102,14 @@ def observe(
     return keypoints.astype(np.float32), scores.astype(np.float32)
 
 
+def normalised_per_frame(keypoints: F32, scores: F32) -> F32:
+    """(T, 17, 2) each axis of each frame scaled to 0..1 over its joints, as some data sets come; lost frames stay 0."""
+    low, high = keypoints.min(axis=1, keepdims=True), keypoints.max(axis=1, keepdims=True)
+    out = (keypoints - low) / np.maximum(high - low, 1e-3)
+    out[scores.max(axis=1) <= 0] = 0.0
+    return out
+
+
 def coloured(rng: np.random.Generator, shape: tuple[int, ...], correlation_s: float, fps: float) -> F64:
     """Gaussian noise of unit variance, correlated along the first axis over ``correlation_s``."""
     a = float(np.exp(-1.0 / max(fps * correlation_s, 1e-3)))
