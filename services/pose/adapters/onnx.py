@@ -62,6 +62,7 @@ def _session(path: Path, threads: int) -> ort.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    options.enable_mem_pattern = False  # plans memory per batch size, and ours changes from frame to frame
     # Waiting threads sleep instead of spinning: the other core decodes video meanwhile.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

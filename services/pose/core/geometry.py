@@ -90,8 +90,8 @@ class Instances:
 def crop(image: NDArray[np.uint8], region: Region, size_px: int, border: Border = "black") -> NDArray[np.uint8]:
     """What the network sees of ``region``: (size_px, size_px, 3) uint8.
 
-    A region larger than twice the crop is first averaged down by a whole factor, so that small people do not
-    flicker with sub-pixel moves of the region (plain bilinear sampling would skip pixels).
+    A region larger than twice the crop is first averaged down by 2, 4, 8 …, so that small people do not flicker with
+    sub-pixel moves of the region (plain bilinear sampling would skip pixels).
 
     Raises:
         ShapeError: the image is not (H, W, 3) uint8, or the region has no size.
@@ -100,12 +100,10 @@ def crop(image: NDArray[np.uint8], region: Region, size_px: int, border: Border 
         raise ShapeError(f"an image must be (H, W, 3) uint8 with H, W ≥ 1, got {image.shape} {image.dtype}")
     if not (region.size_px > 0 and math.isfinite(region.size_px + region.cx_px + region.cy_px)):
         raise ShapeError(f"a region must have a size and a finite place, got {region}")
-    factor = int(region.size_px // size_px)
+    factor = 2 ** max(int(math.log2(region.size_px / size_px)), 0)
     x_off, y_off = 0, 0
-    if factor >= 2:
+    if factor > 1:
         image, x_off, y_off = _reduce(image, region, factor)
-    else:
-        factor = 1
     step = region.size_px / size_px / factor
     turn = region._turn() * step
     # Pixel i of an image covers [i, i + 1): its centre lies at i + 0.5 in both frames.
@@ -123,7 +121,10 @@ def crop(image: NDArray[np.uint8], region: Region, size_px: int, border: Border 
 
 
 def _reduce(image: NDArray[np.uint8], region: Region, factor: int) -> tuple[NDArray[np.uint8], int, int]:
-    """The part of the image that the region touches, averaged down; and where its corner lies, px."""
+    """The part of the image that the region touches, averaged down by a power of two; where its corner lies, px.
+
+    Halving again and again is several times faster than one step (measured: OpenCV 5, 2 × 2 has its own code).
+    """
     height, width = image.shape[:2]
     reach = region.size_px / 2 * (abs(math.cos(region.angle_rad)) + abs(math.sin(region.angle_rad))) + factor
 
@@ -139,8 +140,11 @@ def _reduce(image: NDArray[np.uint8], region: Region, factor: int) -> tuple[NDAr
     down, right = -(y1 - y0) % factor, -(x1 - x0) % factor
     if down or right:
         part = cv2.copyMakeBorder(part, 0, down, 0, right, cv2.BORDER_REPLICATE)  # type: ignore[assignment]
-    target = (part.shape[1] // factor, part.shape[0] // factor)
-    return cv2.resize(part, target, interpolation=cv2.INTER_AREA), x0, y0  # type: ignore[return-value]
+    while factor > 1:
+        half = (part.shape[1] // 2, part.shape[0] // 2)
+        part = cv2.resize(part, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        factor //= 2
+    return part, x0, y0
 
 
 def keypoint_box(keypoints: F32, scores: F32, seen_min: float = VISIBLE_MIN) -> F32 | None:
