@@ -56,7 +56,5 @@ class ViewCamera:
         local = (p - np.asarray(self.eye, float)) @ self.axes().T
         depth = -local[..., 2]
         scale = self.focal_px / np.where(np.abs(depth) < 1e-6, 1e-6, depth)
-        px = np.stack(
-            [self.width_px / 2 + local[..., 0] * scale, self.height_px / 2 - local[..., 1] * scale], -1
-        )
+        px = np.stack([self.width_px / 2 + local[..., 0] * scale, self.height_px / 2 - local[..., 1] * scale], -1)
         return px, depth

@@ -53,11 +53,11 @@ def _torso_profile(look: Look, m: Measures) -> tuple[np.ndarray, ...]:
     """Fractions of the trunk's height from pelvis (0) to neck (1) with half widths, half depths and shifts, m."""
     shoulder, hip = m.shoulder_half / 0.185, look.hips * m.hip_half / 0.095
     f = np.array([-0.17, -0.08, 0.02, 0.16, 0.36, 0.56, 0.74, 0.86, 0.95, 1.0])
-    wide = np.array([0.10, 0.160, 0.170, 0.160, 0.138, 0.150, 0.168, 0.160, 0.115, 0.075])
+    wide = np.array([0.10, 0.160, 0.170, 0.160, 0.138, 0.150, 0.168, 0.170, 0.145, 0.085])
     mix = np.interp(f, [0.0, 0.6], [0, 1])
     rx = wide * look.torso * (hip * (1 - mix) + shoulder * mix)
     belly = look.belly * np.exp(-(((f - 0.3) / 0.2) ** 2))
-    rz = np.array([0.08, 0.112, 0.116, 0.106, 0.095, 0.103, 0.112, 0.104, 0.078, 0.06]) * look.torso
+    rz = np.array([0.08, 0.112, 0.116, 0.106, 0.095, 0.103, 0.114, 0.111, 0.094, 0.066]) * look.torso
     rz = rz + 0.05 * belly
     cz = np.array([0.0, -0.014, -0.014, -0.004, 0.004, 0.004, 0.006, 0.0, -0.008, -0.012]) + 0.035 * belly
     return f, rx + 0.025 * belly, rz, cz
@@ -94,11 +94,20 @@ def _trunk_parts(look: Look, m: Measures) -> list[Mesh]:
     shirt = _trunk(look, m, hem, top, 0.013, (0.0, 0.02)).painted(look.shirt, 0.05, look.shirt_layer)
     skin = _trunk(look, m, 0.1, 1.0, 0.0, (0.0, 0.02)).painted(look.skin, 0.1)
     band = _trunk(look, m, 0.13, 0.17, 0.010, (0.0, 0.0)).painted(shade(look.legs, 0.7), 0.05)
-    parts = [pants, shirt, skin, band]
+    # across the chest from shoulder to shoulder, where the collars meet the trunk
+    height = m.lower_spine + m.upper_spine
+    yoke = ellipsoid(
+        (0, 0.83 * height, -0.002),
+        (m.shoulder_half + 0.01, 0.17 * height, 0.119 * look.torso + 0.004),
+        20,
+    )
+    bare = look.cut in ("tank", "sports_top")
+    yoke = yoke.bound(B["chest"]).painted(look.skin if bare else look.shirt, 0.05)
+    parts = [pants, shirt, skin, band] if bare else [pants, shirt, skin, band, yoke]
     if look.bust > 0:
         chest = 0.7 * (m.lower_spine + m.upper_spine)
         for s in (-1, 1):
-            cup = ellipsoid((s * 0.06, chest, 0.07 * look.torso), (0.072, 0.078, 0.062 + 0.03 * look.bust), 16)
+            cup = ellipsoid((s * 0.056, chest, 0.05 * look.torso), (0.085, 0.085, 0.082 + 0.022 * look.bust), 18)
             parts.append(cup.bound(B["chest"]).painted(look.shirt, 0.05))
     return parts
 
@@ -120,10 +129,11 @@ def _arm(look: Look, m: Measures, side: str, sign: int) -> list[Mesh]:
     collar = B[f"{side}_collar"]
     reach = float(np.hypot(m.shoulder_half, 0.06))
     cloth = 0.011 if not bare else 0.0
-    slope = tube([0.0, reach * 0.5, reach], np.array([0.058, 0.058, 0.06]) * a + cloth, caps=(0.03, 0.04))
+    deep, tall = np.array([0.05, 0.052, 0.057]) * a + cloth, np.array([0.05, 0.05, 0.056]) * a + cloth
+    slope = tube([0.0, reach * 0.5, reach], deep, tall, caps=(0.03, 0.04))
     parts.append(slope.bound(collar).painted(look.skin if bare else look.shirt, 0.06))
     if bare:
-        strap = tube([reach * 0.16, reach * 0.5], [0.064 * a, 0.064 * a], caps=(0.0, 0.0), rings=4)
+        strap = tube([reach * 0.16, reach * 0.5], [0.056 * a, 0.058 * a], caps=(0.0, 0.0), rings=4)
         parts.append(strap.bound(collar).painted(look.shirt, 0.05))
     radii = np.array([0.058, 0.056, 0.051, 0.043, 0.041]) * a
     arm = tube(np.array([0.0, 0.25, 0.5, 0.85, 1.0]) * upper, radii, caps=(radii[0], radii[-1]))
@@ -225,4 +235,3 @@ def figure_mesh(look: Look, measures: Measures, face_layer: int) -> Mesh:
         parts += _arm(look, measures, side, sign)
         parts += _leg(look, measures, side)
     return merge(parts)
-

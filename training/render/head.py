@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.render.bones import FACE
-from training.render.mesh import Colour, Mesh, capsule, ellipsoid, from_arrays, grid_triangles, merge
+from training.render.mesh import Colour, Mesh, capsule, ellipsoid, from_arrays, grid_normals, grid_triangles, merge
 
 F64 = NDArray[np.float64]
 
@@ -99,8 +99,7 @@ def head_mesh(look: HeadLook, layer: int) -> Mesh:
     skin = from_arrays(p.reshape(-1, 3), normals.reshape(-1, 3), triangles, uv.reshape(-1, 2))
     skin = skin.painted((1, 1, 1), 0.12, layer)
     ears = [
-        ellipsoid((s * FACE["ear_x"], 0.004, -0.006), (0.009, 0.032, 0.02), 14).painted(look.skin, 0.1)
-        for s in (-1, 1)
+        ellipsoid((s * FACE["ear_x"], 0.004, -0.006), (0.009, 0.032, 0.02), 14).painted(look.skin, 0.1) for s in (-1, 1)
     ]
     inner = (look.skin[0] * 0.8, look.skin[1] * 0.7, look.skin[2] * 0.68)
     ears += [
@@ -123,7 +122,9 @@ def hair_mesh(look: HeadLook) -> Mesh | None:
     radius = _radii(directions, look.jaw)
     y = (_CENTRE + directions * radius[..., None])[..., 1]
     turn = np.abs(lon)
-    hairline = np.interp(turn, [0, 0.6, 0.95, 1.25, 1.55, 1.75, 2.2, np.pi], [0.098, 0.092, 0.07, 0.03, 0.012, 0.0, -0.05, -0.065])  # noqa: E501
+    hairline = np.interp(
+        turn, [0, 0.6, 0.95, 1.25, 1.55, 1.75, 2.2, np.pi], [0.098, 0.092, 0.07, 0.03, 0.012, 0.0, -0.05, -0.065]
+    )  # noqa: E501
     if look.hair_style in ("bob", "long"):
         hairline = np.interp(turn, [0, 0.55, 0.9, 1.15, 1.4, np.pi], [0.1, 0.09, 0.06, -0.02, -0.06, -0.08])
     mask = np.clip((y - hairline) / 0.02, -1, 1)
@@ -133,9 +134,7 @@ def hair_mesh(look: HeadLook) -> Mesh | None:
         shell += 0.012 * np.clip(mask, 0, 1) * np.exp(-((turn / 0.9) ** 2)) * np.clip((y - 0.09) / 0.04, 0, 1)
     strands = 0.0012 * np.sin(lon * 46 + 7 * np.sin(y * 60)) * np.clip(mask, 0, 1)
     p = _CENTRE + directions * (radius + shell + (strands if thick > 0.005 else 0))[..., None]
-    along, around = np.gradient(p, axis=0), np.gradient(p, axis=1)
-    normals = np.cross(around, along)
-    normals /= np.maximum(np.linalg.norm(normals, axis=-1, keepdims=True), 1e-9)
+    normals = grid_normals(p)
     normals[0], normals[-1] = (0, -1, 0), (0, 1, 0)
     triangles = grid_triangles(*p.shape[:2])[:, ::-1].copy()
     shell_mesh = from_arrays(p.reshape(-1, 3), normals.reshape(-1, 3), triangles)

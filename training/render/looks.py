@@ -156,9 +156,11 @@ def framed(
 
     def at(distance: float) -> ViewCamera:
         eye = target + direction * distance
-        return ViewCamera((float(eye[0]), height_m, float(eye[2])), tuple(float(t) for t in target), fov_deg, *size_px, roll_deg)  # noqa: E501
+        return ViewCamera(
+            (float(eye[0]), height_m, float(eye[2])), tuple(float(t) for t in target), fov_deg, *size_px, roll_deg
+        )  # noqa: E501
 
-    near, far = 0.8, 14.0
+    near, far = 2.2, 14.0
     half = np.array(size_px) / 2
     for _ in range(24):
         middle = (near + far) / 2

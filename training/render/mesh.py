@@ -87,12 +87,12 @@ def grid_triangles(rows: int, columns: int) -> NDArray[np.int32]:
     return np.concatenate([np.stack([a, d, c], 1), np.stack([a, c, b], 1)]).astype(np.int32)
 
 
-def _grid_normals(p: F64) -> F64:
+def grid_normals(p: F64) -> F64:
     """Normals of a (rows, columns, 3) grid whose last column repeats the first."""
     along = np.gradient(p, axis=0)
     wrapped = np.concatenate([p[:, -2:-1], p, p[:, 1:2]], axis=1)
     around = wrapped[:, 2:] - wrapped[:, :-2]
-    normals = np.cross(along, around)
+    normals = np.cross(around, along)
     length = np.linalg.norm(normals, axis=2, keepdims=True)
     return normals / np.maximum(length, 1e-12)
 
@@ -121,7 +121,9 @@ def tube(
     rounded ends stand out beyond the first and the last ring (0: flat). u runs around (0 at -z), v along y.
     """
     y = np.asarray(y, float)
-    controls = np.stack([np.broadcast_to(np.asarray(a, float), y.shape) for a in (rx, rx if rz is None else rz, cx, cz)], 1)  # noqa: E501
+    controls = np.stack(
+        [np.broadcast_to(np.asarray(a, float), y.shape) for a in (rx, rx if rz is None else rz, cx, cz)], 1
+    )  # noqa: E501
     at = np.linspace(y[0], y[-1], rings)
     values = PchipInterpolator(y, controls)(at) if len(y) > 2 else _linear(y, controls, at)
     turn = np.linspace(0, np.pi / 2, 5)
@@ -136,7 +138,7 @@ def tube(
     p[..., 0] = values[:, 2:3] + values[:, 0:1] * s
     p[..., 1] = at[:, None]
     p[..., 2] = values[:, 3:4] + values[:, 1:2] * c
-    normals = _grid_normals(p)
+    normals = grid_normals(p)
     normals[0], normals[-1] = (0, -1, 0), (0, 1, 0)
     uv = np.stack(np.broadcast_arrays((angles + np.pi)[None] / (2 * np.pi), at[:, None]), 2)
     triangles = grid_triangles(len(at), segments + 1)[:, ::-1].copy()

@@ -42,7 +42,11 @@ def dumbbell(radius_m: float, shape: str, colour: Colour) -> Mesh:
 def seat(height_m: float, colour: Colour = (0.1, 0.1, 0.11)) -> Mesh:
     """A flat seat with its top at ``height_m``, centred on the origin."""
     pad = box((0, height_m - 0.035, 0), (0.17, 0.035, 0.2)).painted(colour, 0.2)
-    legs = [box((x, (height_m - 0.07) / 2, z), (0.02, (height_m - 0.07) / 2, 0.02)) for x in (-0.12, 0.12) for z in (-0.15, 0.15)]  # noqa: E501
+    legs = [
+        box((x, (height_m - 0.07) / 2, z), (0.02, (height_m - 0.07) / 2, 0.02))
+        for x in (-0.12, 0.12)
+        for z in (-0.15, 0.15)
+    ]  # noqa: E501
     return merge([pad, *(leg.painted((0.3, 0.3, 0.32), 0.3) for leg in legs)])
 
 
@@ -101,7 +105,9 @@ def room_paints(look: RoomLook, rng: np.random.Generator) -> list[NDArray[np.uin
     if look.floor_kind == "rubber":
         specks = rng.random((LAYER_PX, LAYER_PX)) < 0.02
         floor = np.where(specks, floor * rng.uniform(0.7, 1.12, floor.shape), floor)
-        floor *= 1 - 0.25 * ((np.minimum(x % 0.5, 0.5 - x % 0.5) < 0.003) | (np.minimum(y % 0.5, 0.5 - y % 0.5) < 0.003))
+        floor *= 1 - 0.25 * (
+            (np.minimum(x % 0.5, 0.5 - x % 0.5) < 0.003) | (np.minimum(y % 0.5, 0.5 - y % 0.5) < 0.003)
+        )
     elif look.floor_kind == "wood":
         board = np.floor(x * 14).astype(int)
         tone = rng.uniform(0.78, 1.0, 14)[board]
@@ -137,7 +143,9 @@ def room_mesh(look: RoomLook, rng: np.random.Generator, floor_layer: int, wall_l
     ceiling = plane(np.array([-w, h, b]), np.array([2 * w, 0, 0]), np.array([0, 0, front - b]), 3.0)
     parts.append(ceiling.painted((0.8, 0.8, 0.8), 0.0))
     parts.append(box((0, 0.05, b), (w, 0.05, 0.015)).painted(look.skirting, 0.1))
-    parts += [box((s * w, 0.05, (b + front) / 2), (0.015, 0.05, (front - b) / 2)).painted(look.skirting) for s in (-1, 1)]
+    parts += [
+        box((s * w, 0.05, (b + front) / 2), (0.015, 0.05, (front - b) / 2)).painted(look.skirting) for s in (-1, 1)
+    ]
     if look.stripe is not None:
         parts.append(box((0, 1.05, b), (w, 0.06, 0.004)).painted(look.stripe))
     if look.mat is not None:

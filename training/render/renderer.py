@@ -108,7 +108,9 @@ class Renderer:
         self._shadow.compare_func = "<="
         self._shadow.repeat_x = self._shadow.repeat_y = False
         self._shadow_target = ctx.framebuffer(depth_attachment=self._shadow)
-        self._picture = ctx.framebuffer(ctx.renderbuffer(size, 3, samples=samples), ctx.depth_renderbuffer(size, samples=samples))  # noqa: E501
+        self._picture = ctx.framebuffer(
+            ctx.renderbuffer(size, 3, samples=samples), ctx.depth_renderbuffer(size, samples=samples)
+        )  # noqa: E501
         self._still = ctx.framebuffer(
             ctx.renderbuffer(size, 3, samples=samples), ctx.depth_renderbuffer(size, samples=samples)
         )
@@ -229,7 +231,9 @@ class Renderer:
     def __enter__(self) -> "Renderer":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:  # noqa: E501
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:  # noqa: E501
         self.release()
 
 
@@ -243,4 +247,3 @@ def sun_matrix(sun: F64, centre: F64, half_m: float) -> tuple[F64, F64]:
     m[2] *= -0.5
     m[:3, 3] = -m[:3, :3] @ np.asarray(centre, float)
     return m, z
-

@@ -173,5 +173,3 @@ def longest(actors: Sequence[Actor]) -> tuple[Actor, ...]:
         return np.concatenate([a, np.repeat(a[-1:], frames - len(a), axis=0)])
 
     return tuple(replace(a, joints=held(a.joints), grip=held(a.grip)) for a in actors)
-
-

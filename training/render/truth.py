@@ -21,7 +21,9 @@ HIDDEN: Final = 1
 VISIBLE: Final = 2
 
 # m from a joint's centre to the skin on the camera's side, with room for hair, cloth and held weights
-_COVER_M: Final = np.array([0.06] + [0.05] * 2 + [0.06] * 2 + [0.13] * 2 + [0.10] * 2 + [0.09] * 2 + [0.19] * 2 + [0.13] * 2 + [0.11] * 2)  # noqa: E501
+_COVER_M: Final = np.array(
+    [0.06] + [0.05] * 2 + [0.06] * 2 + [0.13] * 2 + [0.10] * 2 + [0.09] * 2 + [0.19] * 2 + [0.13] * 2 + [0.11] * 2
+)  # noqa: E501
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +37,9 @@ class FrameTruth:
     pixels: int
 
 
-def frame_truth(actors: tuple[Actor, ...], i: int, camera: ViewCamera, owners: NDArray[np.uint8], depth: F32) -> list[FrameTruth]:  # noqa: E501
+def frame_truth(
+    actors: tuple[Actor, ...], i: int, camera: ViewCamera, owners: NDArray[np.uint8], depth: F32
+) -> list[FrameTruth]:  # noqa: E501
     """The truth of frame ``i`` from the owners and depths of its pixels."""
     out = []
     for k, actor in enumerate(actors):
@@ -126,4 +130,3 @@ def document(scene: Scene, truths: list[list[FrameTruth]], name: str, view: str)
         "clips": {name: label(scene.actors[0], view, scene.frames, scene.fps)},
         "people": people,
     }
-

@@ -26,7 +26,9 @@ class Written:
     frames_per_s: float
 
 
-def write_video(path: Path, images: Iterable[NDArray[np.uint8]], fps: float, *, crf: int = 26, preset: str = "veryfast") -> None:  # noqa: E501
+def write_video(
+    path: Path, images: Iterable[NDArray[np.uint8]], fps: float, *, crf: int = 26, preset: str = "veryfast"
+) -> None:  # noqa: E501
     """(H, W, 3) uint8 RGB images → H.264, yuv420p, playable while it loads; appears by rename, whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial.mp4")
     rate = Fraction(fps).limit_denominator(1001)
@@ -51,7 +53,14 @@ def write_video(path: Path, images: Iterable[NDArray[np.uint8]], fps: float, *, 
 
 
 def write_scene(
-    scene: Scene, folder: Path, name: str, *, view: str = "", crf: int = 26, preset: str = "veryfast", notes: dict[str, Any] | None = None  # noqa: E501
+    scene: Scene,
+    folder: Path,
+    name: str,
+    *,
+    view: str = "",
+    crf: int = 26,
+    preset: str = "veryfast",
+    notes: dict[str, Any] | None = None,  # noqa: E501
 ) -> Written:
     """``folder/name.mp4`` and ``folder/name.json`` (see ``truth.document``); ``notes`` are added to the JSON."""
     folder.mkdir(parents=True, exist_ok=True)
