@@ -5,6 +5,7 @@ import numpy as np
 from services.errors.core.body import F64, SIDES, percentile
 from services.errors.core.curves import Reading, Readings, Rep, angle_deg
 from services.errors.core.registry import measure
+from services.errors.core.trunk import trunk_sides
 
 
 def _gain(rep: Rep) -> float:
@@ -201,7 +202,7 @@ def shoulder_rise(rep: Rep) -> Readings:
             return None
         return rep.extreme(np.mean(usable, axis=0), rep.body.whole, 92, 1.0 if len(usable) == 2 else 1.5)
 
-    return rep.per_side(read, SIDES)
+    return rep.per_side(read, trunk_sides(rep))
 
 
 @measure("range_asymmetry_ratio")

@@ -52,7 +52,8 @@ class Body:
 
     ``xy`` (T, 17, 2) px, x to the right, y *up* (so that pictures read as drawings do); NaN where hidden.
     ``seen`` (17,) share of the repetition's source frames in which the joint is visible.
-    ``torso_px`` the unforeshortened torso; ``length_px`` segment → its unforeshortened length.
+    ``torso_px`` the unforeshortened torso; ``length_px`` segment → its unforeshortened length. ``near``: the side that
+    a side view shows; it stands for the middle of pairs then, because the far one is guessed by the network.
     """
 
     times_s: F64
@@ -61,15 +62,17 @@ class Body:
     torso_px: float
     length_px: dict[str, float]
     bounds: Bounds
+    near: str | None = None
 
     def joint(self, name: str) -> F64:
         """(T, 2) of one joint (``left_knee``) or the middle of a pair (``shoulders``, ``hips``, ``ears`` …)."""
         if name in INDEX:
             return self.xy[:, INDEX[name]]
-        left, right = self.xy[:, INDEX[f"left_{name[:-1]}"]], self.xy[:, INDEX[f"right_{name[:-1]}"]]
-        # In side view the far one of a pair is often hidden; the near one stands for the middle then.
-        both = (left + right) / 2
-        return np.where(np.isfinite(both), both, np.where(np.isfinite(left), left, right))
+        return self._middle(*(self.xy[:, INDEX[f"{side}_{name[:-1]}"]] for side in SIDES))
+
+    def _middle(self, left: F64, right: F64) -> F64:
+        first = {"left": left, "right": right}.get(self.near or "", (left + right) / 2)
+        return np.where(np.isfinite(first), first, np.where(np.isfinite(left), left, right))
 
     def segment(self, name: str, side: str) -> F64:
         """(T, 2) vector of a segment from its upper to its lower end."""
@@ -78,9 +81,7 @@ class Body:
 
     def torso(self) -> F64:
         """(T, 2) vector from the middle of the hips to the middle of the shoulders, paired by side when one hides."""
-        sides = [self.joint(f"{s}_shoulder") - self.joint(f"{s}_hip") for s in SIDES]
-        both = (sides[0] + sides[1]) / 2
-        return np.where(np.isfinite(both), both, np.where(np.isfinite(sides[0]), sides[0], sides[1]))
+        return self._middle(*(self.joint(f"{s}_shoulder") - self.joint(f"{s}_hip") for s in SIDES))
 
     def mask(self, start_s: float, end_s: float) -> NDArray[np.bool_]:
         """(T,) which grid times lie in [start, end]; at least the nearest one."""

@@ -2,7 +2,7 @@
 as the view gives them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
@@ -16,6 +16,7 @@ from services.errors.core.view import View
 PLANE_MIN: Final = 0.5
 """A plane of the body of which the picture shows less than this share (30°) is not measured in."""
 GAIN_MAX: Final = 1.7
+FAR_GAIN: Final = 1.8
 ACTIVE_MIN: Final = 0.35
 """A side that moves less than this share of the other's range takes no part (alternating arms)."""
 
@@ -286,8 +287,14 @@ class Rep:
         return percentile(np.where(where, curve, np.nan), 50)
 
     def per_side(self, read: Callable[[str], Reading | None], sides: tuple[str, ...] | None = None) -> Readings:
-        found = {side: read(side) for side in (self.active if sides is None else sides)}
-        return {side: reading for side, reading in found.items() if reading is not None}
+        """Read each side (those that take part). Of the far side of a side view the network guesses much: less sure."""
+        out: Readings = {}
+        for side in self.active if sides is None else sides:
+            reading = read(side)
+            if reading is not None:
+                far = self.body.near is not None and side != self.body.near
+                out[side] = replace(reading, gain=FAR_GAIN * reading.gain) if far else reading
+        return out
 
     def single(self, reading: Reading | None) -> Readings:
         return {} if reading is None else {BOTH: reading}

@@ -1,13 +1,14 @@
 """All measures of one repetition, by name; a measure is absent where the view or hidden joints forbid it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from services.common.types import Phases, PoseWindow
 from services.errors.core import arms, legs, tempo, trunk
 from services.errors.core.body import SIDES, Bounds, prepare
 from services.errors.core.curves import BOTH, Movement, Readings, Rep
 from services.errors.core.registry import REGISTRY, Measure
-from services.errors.core.view import estimate_view
+from services.errors.core.view import estimate_view, near_side
 
 __all__ = ["GENERAL", "REGISTRY", "Measure", "flatten", "look_at", "measure_all"]
 _FILLED_BY = (arms, legs, tempo, trunk)  # importing them fills the table
@@ -15,7 +16,7 @@ _FILLED_BY = (arms, legs, tempo, trunk)  # importing them fills the table
 GENERAL = (
     "concentric_s", "hold_s", "eccentric_s", "rest_s", "lifting_travel_s", "lowering_travel_s",
     "concentric_peak_velocity_norm", "concentric_mean_velocity_norm", "range_asymmetry_ratio", "sides_offset_s",
-    "unsteadiness_norm", "sway_norm", "torso_swing_deg",
+    "stalls_ratio", "sway_norm", "torso_swing_deg",
 )  # fmt: skip
 """Noted for every repetition, whatever the exercise."""
 
@@ -23,7 +24,8 @@ GENERAL = (
 def look_at(window: PoseWindow, bounds: Bounds, movement: Movement, phases: Phases | None = None) -> Rep:
     """Clean a repetition's window and see from where it is looked at."""
     body = prepare(window, bounds)
-    return Rep(body, estimate_view(body), movement, phases)
+    view = estimate_view(body)
+    return Rep(replace(body, near=near_side(view)), view, movement, phases)
 
 
 def measure_all(rep: Rep, names: Iterable[str]) -> dict[str, Readings]:

@@ -1,5 +1,7 @@
 """Measures of time and of steadiness: phases, travel times, speed in torso lengths per second, jerk, evenness."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,36 +9,41 @@ from services.errors.core.body import F64, SIDES, percentile, smooth
 from services.errors.core.curves import Reading, Readings, Rep
 from services.errors.core.registry import measure
 
-TRAVEL = (0.1, 0.9)
-HELD = 0.9
+STRETCH: Final = 1.8
+"""10-90 % of a minimum-jerk way take so much longer than 25-75 % of it."""
+LET_GO: Final = 0.6
+"""At most this far the time of lowering is scaled for being quicker than the lifting."""
 
 
 def travel(rep: Rep, back: bool) -> tuple[float, float] | None:
     """When the way out (or back) crosses 10 % and 90 % of the range, (from, to) in s; independent of the exact
-    onset and offset, which nobody agrees on to a tenth of a second."""
+    onset and offset, which nobody agrees on to a tenth of a second. Where they cut the ends off, the middle half of
+    the way is taken, and stretched as a smooth movement would be."""
     progress, where = rep.progress, rep.way_back if back else rep.way_out
     known = where & np.isfinite(progress)
     if known.sum() < 3:
         return None
     times, values = rep.times_s[known], progress[known]
-    low, high = TRAVEL
     if back:
-        above, below = np.flatnonzero(values >= high), np.flatnonzero(values <= low)
-        if not len(above) or not len(below):
+        times, values = times[::-1], values[::-1]
+    crossed = _crossings(times, values, 0.1, 0.9)
+    if crossed is None:
+        half = _crossings(times, values, 0.25, 0.75)
+        if half is None:
             return None
-        last_high = above[above < below[-1]]
-        if not len(last_high):
-            return None
-        first_low = below[below > last_high[-1]][0]
-        return _cross(times, values, last_high[-1], high), _cross(times, values, first_low - 1, low)
+        grow = (half[1] - half[0]) * (STRETCH - 1) / 2
+        crossed = half[0] - grow, half[1] + grow
+    return (crossed[1], crossed[0]) if back else crossed
+
+
+def _crossings(times: F64, values: F64, low: float, high: float) -> tuple[float, float] | None:
+    """Times of the last value under ``low`` before the first over ``high`` after it."""
     below, above = np.flatnonzero(values <= low), np.flatnonzero(values >= high)
-    if not len(below) or not len(above):
+    if not len(below) or not len(above) or above[-1] < below[0]:
         return None
-    later = above[above > below[0]]
-    if not len(later):
-        return None
-    last_low = below[below < later[0]][-1]
-    return _cross(times, values, last_low, low), _cross(times, values, later[0] - 1, high)
+    first_high = above[above > below[0]][0]
+    last_low = below[below < first_high][-1]
+    return _cross(times, values, last_low, low), _cross(times, values, first_high - 1, high)
 
 
 def _cross(times: F64, values: F64, index: int, level: float) -> float:
@@ -62,6 +69,18 @@ def lifting_travel(rep: Rep) -> Readings:
 def lowering_travel(rep: Rep) -> Readings:
     """Time from 90 % to 10 % of the range while the weight comes down."""
     return _travel_reading(rep, not rep.movement.lowering_first)
+
+
+@measure("lowering_pace_s")
+def lowering_pace(rep: Rep) -> Readings:
+    """Time from 90 % to 10 % of the range while the weight comes down, less where that is quicker than the lifting."""
+    up, down = travel(rep, rep.movement.lowering_first), travel(rep, not rep.movement.lowering_first)
+    if down is None:
+        return {}
+    took = down[1] - down[0]
+    # A weight that comes down in much less time than it went up has been let go, even if it took a while.
+    share = 1.0 if up is None else float(np.clip(took / max(0.8 * (up[1] - up[0]), 1e-3), LET_GO, 1.0))
+    return {"both": Reading(took * share, sum(down) / 2)}
 
 
 @measure("lowering_share_ratio")
@@ -173,17 +192,34 @@ def _cost(left: F64, right: F64, shift: int) -> float:
     return float(np.nanmean((a - b) ** 2))
 
 
-@measure("unsteadiness_norm")
-def unsteadiness(rep: Rep) -> Readings:
-    """Tremor and jerks on the way: departure of the progress from its own smooth course, share of the range (RMS)."""
-    progress = rep.progress
-    if np.isfinite(progress[rep.body.whole]).mean() < 0.8:
-        return {}
-    # A window of 4 to 9 Hz holds tremor and jerks; slower is the movement itself, faster is the pose network's noise.
-    rough = smooth(progress, 0.02 / rep.body.step_s) - smooth(progress, 0.09 / rep.body.step_s)
-    inside = np.where(rep.body.whole, rough, np.nan)
-    at = int(np.nanargmax(np.abs(inside)))
-    return {"both": Reading(float(np.sqrt(np.nanmean(inside**2))), float(rep.times_s[at]))}
+@measure("stalls_ratio")
+def stalls(rep: Rep) -> Readings:
+    """How often and how deep the speed drops, beyond one sticking point each way (1: to zero and on again)."""
+    found: list[tuple[float, float]] = []
+    calm = smooth(rep.progress, max(0.022 * rep.body.bounds.duration_s, 0.05) / rep.body.step_s)
+    speed = np.gradient(calm, rep.body.step_s)
+    for back in (False, True):
+        crossed = travel(rep, back)
+        if crossed is None:
+            return {}
+        inside = rep.body.mask(crossed[0] - 0.1, crossed[1] + 0.1) & (rep.way_back if back else rep.way_out)
+        found += _dips((-speed if back else speed)[inside], rep.times_s[inside])[1:]
+    worst = max(found, default=(0.0, rep.turn_s))
+    return {"both": Reading(sum(depth for depth, _ in found) / 2, worst[1])}
+
+
+def _dips(speed: F64, times: F64) -> list[tuple[float, float]]:
+    """(depth, time) of each drop of the speed between two faster moments, deepest first; 1: down to nothing."""
+    if len(speed) < 5 or not np.isfinite(speed).all():
+        return []
+    peak = float(np.percentile(speed, 95))
+    turns = [0, *(np.flatnonzero(np.diff(np.sign(np.diff(speed))) != 0) + 1).tolist(), len(speed) - 1]
+    out = []
+    for before, at, after in zip(turns, turns[1:], turns[2:], strict=False):
+        rim = min(speed[before], speed[after])
+        if speed[at] < rim and rim > 0.25 * peak:
+            out.append((float(min(1.0, 1 - speed[at] / rim)), float(times[at])))
+    return sorted(((d, t) for d, t in out if d > 0.2), reverse=True)
 
 
 @measure("bounce_ratio")

@@ -7,6 +7,11 @@ from services.errors.core.curves import Reading, Readings, Rep
 from services.errors.core.registry import measure
 
 
+def trunk_sides(rep: Rep) -> tuple[str, ...]:
+    """Sides on which what belongs to the trunk is read: the near one of a side view."""
+    return SIDES if rep.body.near is None else (rep.body.near,)
+
+
 def _spread(rep: Rep, curve: F64, gain: float = 1.0) -> Reading | None:
     """95th less 5th percentile over the repetition; the moment farthest from the start."""
     low, high = rep.extreme(curve, rep.body.whole, 5), rep.extreme(curve, rep.body.whole, 95)
@@ -83,7 +88,7 @@ def lean_over_shank(rep: Rep) -> Readings:
         lean = np.degrees(np.arctan2(shank[:, 0] * gain * rep.view.facing, shank[:, 1]))
         return rep.extreme(rep.lean - lean, rep.body.whole, 94, gain)
 
-    return rep.per_side(read, SIDES)
+    return rep.per_side(read, trunk_sides(rep))
 
 
 @measure("tilt_swing_deg")
@@ -110,7 +115,7 @@ def shoulder_roll(rep: Rep) -> Readings:
         gap = (rep.body.joint(f"{side}_shoulder") - rep.body.joint(f"{side}_hip"))[:, 0] / rep.body.torso_px
         return _spread(rep, gap)
 
-    return rep.per_side(read, SIDES)
+    return rep.per_side(read, trunk_sides(rep))
 
 
 @measure("head_forward_norm")

@@ -47,6 +47,13 @@ class View:
         return float(abs(np.cos(np.radians(self.azimuth_deg)))) if self.kind != ViewKind.UNKNOWN else 0.0
 
 
+def near_side(view: View) -> str | None:
+    """The side of the body towards the camera, where the view is one from the side."""
+    if view.sagittal < 0.86 or view.facing == 0:
+        return None
+    return "right" if view.facing > 0 else "left"
+
+
 def _median(values: F64) -> float | None:
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if len(finite) >= 2 else None
