@@ -161,6 +161,7 @@ class Decoder:
                 for packet in self._container.demux(wanted):
                     self._note_end(packet)
                     if packet.stream is self.stream and packet.size:
+                        self._health.damaged_packets += packet.is_corrupt
                         yield packet
                 break
             except (av.error.ExitError, av.error.TimeoutError):

@@ -24,6 +24,7 @@ MAX_FPS = 1000.0
 
 _SCHEMES = {"http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp", "srt"}
 _NOT_VIDEO_FORMATS = {"tty", "txd", "ico", "image2", "concat", "ffmetadata", "bin", "xbin", "adf", "idf", "cdg", "fits"}
+_PLAYLIST_FORMATS = {"hls", "dash", "sdp", "rtsp"}
 _TEXT_ART_CODECS = {"ansi", "bintext", "xbin", "idf"}
 _MAGIC = (
     (b"\x89PNG", "a PNG picture"),
@@ -147,10 +148,12 @@ def _head(path: Path, size: int = 4096) -> bytes:
 
 
 def _sniff(path: Path) -> str | None:
-    head = _head(path, 64)
+    head = _head(path, 512)
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             return kind
+    if head[257:262] == b"ustar":
+        return "a tar archive"
     if head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS:
         return "a HEIF picture"
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -160,6 +163,8 @@ def _sniff(path: Path) -> str | None:
 
 def _is_text(path: Path) -> bool:
     head = _head(path)
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -180,6 +185,8 @@ def _why_not(path: Path, name: str, error: Exception) -> str:
         )
     if isinstance(error, av.error.InvalidDataError):
         return f"{name}: is not a video that can be read; give a video file such as .mp4, .mov or .mkv"
+    if isinstance(error, av.error.EOFError):
+        return f"{name}: the file ends before its first picture; copy or record it again"
     reason = one_line(getattr(error, "strerror", None) or str(error)).rstrip(".")
     return f"{name}: cannot be read as a video ({reason}); convert it to .mp4 or record it again"
 
@@ -191,6 +198,8 @@ def _check_format(container: InputContainer, name: str, path: Path | None) -> In
         codecs = {s.codec_context.name for s in container.streams.video if s.codec_context is not None}
         if kind == "tty" or (path is not None and codecs & _TEXT_ART_CODECS):
             raise InputError(f"{name}: is a text file, not a video; give a video file such as .mp4, .mov or .mkv")
+        if path is not None and kind in _PLAYLIST_FORMATS:
+            raise InputError(f"{name}: is a playlist, not a video; give the video itself or the playlist's URL")
         if kind.endswith("_pipe") or kind in _NOT_VIDEO_FORMATS:
             raise InputError(f"{name}: is a still picture, not a video; give a video file such as .mp4 or .mov")
     except BaseException:

@@ -116,4 +116,4 @@ class PictureMaker:
             out = cv2.flip(out, 1)
         if self.rotation_deg:
             out = cv2.rotate(out, _ROTATIONS[self.rotation_deg])
-        return out  # type: ignore[no-any-return]
+        return out

@@ -7,6 +7,7 @@ from services.ingest.core.timeline import Cadence, TimelineCounts
 
 _MOST_KEPT = 1000
 _MOST_SAID = 5
+_SAME_CUT_S = 0.3
 _LOW_FPS = 12.0
 _SHORT_MIN_S = 0.2
 _SHORT_WHOLE_FILE_S = 1.0
@@ -42,6 +43,7 @@ class Health:
     frames: int = 0
     corrupt_frames: int = 0
     undecodable_packets: int = 0
+    damaged_packets: int = 0  # marked so by the container's own checks
     read_errors: int = 0
     stalled: bool = False  # a time-out ended it
     ended: bool = False  # read to its end
@@ -66,7 +68,8 @@ class Notices:
         self._interlaced = 0
 
     def add(self, time_s: float, *, cut: bool, frozen: bool, interlaced: bool) -> None:
-        if cut and len(self._cuts_s) < _MOST_KEPT:
+        near = bool(self._cuts_s) and time_s - self._cuts_s[-1][0] < _SAME_CUT_S  # a transition of a few frames
+        if cut and not near and len(self._cuts_s) < _MOST_KEPT:
             self._cuts_s.append((time_s, time_s))
         if frozen:
             if self._in_freeze:
@@ -85,7 +88,7 @@ class Notices:
         def say(code: WarningCode, text: str) -> None:
             found.append(Warning_(code.value, text))
 
-        lost = health.corrupt_frames + health.undecodable_packets
+        lost = max(health.corrupt_frames + health.undecodable_packets, health.damaged_packets)
         short_s = health.short_s if health.short_s is not None else 0.0
         if health.stalled:
             say(WarningCode.TRUNCATED, "The source stopped sending; what came before was analysed.")

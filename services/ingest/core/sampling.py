@@ -2,9 +2,9 @@
 
 import math
 
-PHASE = 0.25
-"""Where a slot begins, in slots before its tick. A quarter keeps the ticks of sources whose rate is a multiple of
-the wanted one (60 → 30) away from the slots' borders, so jitter of up to a quarter slot changes nothing."""
+PHASE = 0.18
+"""Where a slot begins, in slots before its tick. This one keeps the frames of sources whose rate is a multiple of
+the wanted one (60, 90, 120 → 30) away from the borders of slots, so that jitter changes nothing."""
 
 
 class RateSampler:
