@@ -48,7 +48,7 @@ def ease(n: int) -> F64:
     return t * t * (3 - 2 * t)
 
 
-def bridge(a: F64, b: F64, frames: int) -> F64:
+def bridge(a: NDArray[np.floating], b: NDArray[np.floating], frames: int) -> F64:
     """(frames, ...) poses between the last of ``a`` and the first of ``b``."""
     w = ease(frames).reshape((-1, *[1] * (a.ndim - 1)))
     return a[-1] * (1 - w) + b[0] * w

@@ -1,4 +1,7 @@
-"""The demo clip of the repository: two sets of curls, the second with one mistake. ``python -m training.render.demo``"""
+"""The demo clip of the repository: two sets of curls, the second with one mistake.
+
+``python -m training.render.demo`` makes ``assets/demo.mp4`` and its truth, ``assets/demo.json``.
+"""
 
 import argparse
 import sys
@@ -18,6 +21,7 @@ from training.render.scene import Actor, Scene
 from training.render.video import write_scene
 from training.simulator.body import Body
 from training.simulator.generate import make_motion
+from training.simulator.motion import Motion
 
 FPS = 25.0
 SEED = 11
@@ -28,14 +32,14 @@ def demo_scene(seed: int = SEED, fps: float = FPS) -> Scene:
     """Five clean curls, a rest, four curls of which each swings the trunk; seen from the front and side."""
     body = Body.average(1.78)
 
-    def sets(count: int, mistakes: dict[str, float], lead_s: float) -> object:
+    def sets(count: int, mistakes: dict[str, float], lead_s: float) -> Motion:
         # the same seed gives both sets the same manner
         return make_motion(
             "bicep_curl", np.random.default_rng(seed), repetitions=count, mistakes=mistakes, tempo_s=2.9,
             family="held_out", side="both", body=body, fps=fps, lead_s=lead_s,
         )  # fmt: skip
 
-    motion = join(sets(5, {}, 1.0), sets(4, {"TORSO_SWING": 0.9}, 1.0), 4.0)  # type: ignore[arg-type]
+    motion = join(sets(5, {}, 1.0), sets(4, {"TORSO_SWING": 0.9}, 1.0), 4.0)
     look = Look(
         head=HeadLook(skin=(0.82, 0.62, 0.49), hair=(0.16, 0.1, 0.07), hair_style="short", lips=(0.7, 0.42, 0.38)),
         shirt=(0.13, 0.42, 0.66),

@@ -17,7 +17,7 @@ def open_context() -> moderngl.Context:
         ConfigError: this machine has no OpenGL 3.3 through EGL; names the Debian packages that give it.
     """
     try:
-        return moderngl.create_context(standalone=True, backend="egl", require=330)
+        return moderngl.create_context(standalone=True, backend="egl", require=330)  # type: ignore[arg-type]
     except Exception as error:  # the loader raises bare Exceptions of several kinds
         raise ConfigError(
             f"The renderer needs OpenGL 3.3 through EGL ({str(error).strip() or type(error).__name__}): "

@@ -124,7 +124,7 @@ def hair_mesh(look: HeadLook) -> Mesh | None:
     turn = np.abs(lon)
     hairline = np.interp(
         turn, [0, 0.6, 0.95, 1.25, 1.55, 1.75, 2.2, np.pi], [0.098, 0.092, 0.07, 0.03, 0.012, 0.0, -0.05, -0.065]
-    )  # noqa: E501
+    )
     if look.hair_style in ("bob", "long"):
         hairline = np.interp(turn, [0, 0.55, 0.9, 1.15, 1.4, np.pi], [0.1, 0.09, 0.06, -0.02, -0.06, -0.08])
     mask = np.clip((y - hairline) / 0.02, -1, 1)

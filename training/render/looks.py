@@ -130,7 +130,7 @@ def sample_lighting(rng: np.random.Generator, facing_deg: float = 0.0) -> Lighti
     warm, key = rng.uniform(-0.06, 0.08), rng.uniform(0.7, 1.0)
     sky = rng.uniform(0.4, 0.6)
     return Lighting(
-        sun=tuple(float(c) for c in sun),
+        sun=(float(sun[0]), float(sun[1]), float(sun[2])),
         sun_colour=(float(key * (1 + warm)), float(key), float(key * (1 - 1.5 * warm))),
         fill=(float(np.sin(other)), 0.35, float(np.cos(other))),
         sky_colour=(float(sky), float(sky * 1.02), float(sky * 1.06)),
@@ -155,10 +155,9 @@ def framed(
     direction = np.array([np.sin(np.radians(azimuth_deg)), 0.0, np.cos(np.radians(azimuth_deg))])
 
     def at(distance: float) -> ViewCamera:
-        eye = target + direction * distance
-        return ViewCamera(
-            (float(eye[0]), height_m, float(eye[2])), tuple(float(t) for t in target), fov_deg, *size_px, roll_deg
-        )  # noqa: E501
+        x, y, z = (float(t) for t in target)
+        eye = (x + float(direction[0]) * distance, height_m, z + float(direction[2]) * distance)
+        return ViewCamera(eye, (x, y, z), fov_deg, *size_px, roll_deg)
 
     near, far = 2.2, 14.0
     half = np.array(size_px) / 2

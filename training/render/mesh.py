@@ -5,6 +5,7 @@ Lengths in metres, in the local space of the bone; triangles are wound anticlock
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -123,7 +124,7 @@ def tube(
     y = np.asarray(y, float)
     controls = np.stack(
         [np.broadcast_to(np.asarray(a, float), y.shape) for a in (rx, rx if rz is None else rz, cx, cz)], 1
-    )  # noqa: E501
+    )
     at = np.linspace(y[0], y[-1], rings)
     values = PchipInterpolator(y, controls)(at) if len(y) > 2 else _linear(y, controls, at)
     turn = np.linspace(0, np.pi / 2, 5)
@@ -209,7 +210,7 @@ def disc_prism(sides: int, radius: float, half_length: float, bevel: float) -> M
     scale = (radius - bevel, radius, radius, radius - bevel)
     rings = [rim * s + np.array([x, 0, 0]) for x, s in zip(xs, scale, strict=True)]
     points: list[F64] = []
-    for lower, upper in zip(rings[:-1], rings[1:], strict=True):
+    for lower, upper in pairwise(rings):
         for k in range(sides):
             a, b, c, d = lower[k], upper[k], upper[(k + 1) % sides], lower[(k + 1) % sides]
             points += [a, b, c, a, c, d]

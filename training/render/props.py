@@ -46,7 +46,7 @@ def seat(height_m: float, colour: Colour = (0.1, 0.1, 0.11)) -> Mesh:
         box((x, (height_m - 0.07) / 2, z), (0.02, (height_m - 0.07) / 2, 0.02))
         for x in (-0.12, 0.12)
         for z in (-0.15, 0.15)
-    ]  # noqa: E501
+    ]
     return merge([pad, *(leg.painted((0.3, 0.3, 0.32), 0.3) for leg in legs)])
 
 
@@ -105,9 +105,8 @@ def room_paints(look: RoomLook, rng: np.random.Generator) -> list[NDArray[np.uin
     if look.floor_kind == "rubber":
         specks = rng.random((LAYER_PX, LAYER_PX)) < 0.02
         floor = np.where(specks, floor * rng.uniform(0.7, 1.12, floor.shape), floor)
-        floor *= 1 - 0.25 * (
-            (np.minimum(x % 0.5, 0.5 - x % 0.5) < 0.003) | (np.minimum(y % 0.5, 0.5 - y % 0.5) < 0.003)
-        )
+        gap = [np.minimum(a % 0.5, 0.5 - a % 0.5) < 0.003 for a in (x, y)]
+        floor *= 1 - 0.25 * (gap[0] | gap[1])
     elif look.floor_kind == "wood":
         board = np.floor(x * 14).astype(int)
         tone = rng.uniform(0.78, 1.0, 14)[board]
@@ -143,9 +142,9 @@ def room_mesh(look: RoomLook, rng: np.random.Generator, floor_layer: int, wall_l
     ceiling = plane(np.array([-w, h, b]), np.array([2 * w, 0, 0]), np.array([0, 0, front - b]), 3.0)
     parts.append(ceiling.painted((0.8, 0.8, 0.8), 0.0))
     parts.append(box((0, 0.05, b), (w, 0.05, 0.015)).painted(look.skirting, 0.1))
-    parts += [
-        box((s * w, 0.05, (b + front) / 2), (0.015, 0.05, (front - b) / 2)).painted(look.skirting) for s in (-1, 1)
-    ]
+    for s in (-1, 1):
+        side = box((s * w, 0.05, (b + front) / 2), (0.015, 0.05, (front - b) / 2))
+        parts.append(side.painted(look.skirting, 0.1))
     if look.stripe is not None:
         parts.append(box((0, 1.05, b), (w, 0.06, 0.004)).painted(look.stripe))
     if look.mat is not None:
@@ -161,8 +160,8 @@ def _clutter(look: RoomLook, rng: np.random.Generator) -> list[Mesh]:
     out: list[Mesh] = []
     for x in spots[: look.clutter]:
         kind = rng.choice(["poster", "window", "rack", "plates", "ball", "kettlebells", "box"])
-        tint = tuple(float(c) for c in rng.uniform(0.2, 0.85, 3))
-        out += [m.moved(turned(0, shift=(float(x), 0, b))) for m in _thing(str(kind), tint, rng)]
+        red, green, blue = (float(c) for c in rng.uniform(0.2, 0.85, 3))
+        out += [m.moved(turned(0, shift=(float(x), 0, b))) for m in _thing(str(kind), (red, green, blue), rng)]
     return out
 
 

@@ -110,7 +110,7 @@ class Renderer:
         self._shadow_target = ctx.framebuffer(depth_attachment=self._shadow)
         self._picture = ctx.framebuffer(
             ctx.renderbuffer(size, 3, samples=samples), ctx.depth_renderbuffer(size, samples=samples)
-        )  # noqa: E501
+        )
         self._still = ctx.framebuffer(
             ctx.renderbuffer(size, 3, samples=samples), ctx.depth_renderbuffer(size, samples=samples)
         )
@@ -133,8 +133,8 @@ class Renderer:
             program["Bones"] = 0
             for name, matrix in (("camera", camera), ("light", light)):
                 if name in program:
-                    program[name].write(matrix.T.astype("f4").tobytes())
-        self._programs["depth"]["light"].write(camera.T.astype("f4").tobytes())
+                    _write(program, name, matrix.T)
+        _write(self._programs["depth"], "light", camera.T)
         values = {name: getattr(self.lighting, name) for name in _LIGHTS}
         values |= {"sun": tuple(sun), "fill": tuple(unit(self.lighting.fill)), "eye": self.camera.eye}
         values |= {"texel": 1.0 / SHADOW_PX, "paints": 0, "shadow": 1}
@@ -154,7 +154,7 @@ class Renderer:
         images = [self._draw(pose, contacts) for pose in poses]
         if len(images) == 1:
             return images[0]
-        return (np.sum(images, axis=0, dtype=np.uint16) // len(images)).astype(np.uint8)
+        return np.asarray(np.sum(images, axis=0, dtype=np.uint16) // len(images), np.uint8)
 
     def _upload(self, bones: F64) -> None:
         self._bones.write(np.ascontiguousarray(bones.transpose(0, 2, 1), "f4").tobytes())
@@ -201,7 +201,7 @@ class Renderer:
         count = 0 if contacts is None else min(len(contacts), MAX_CONTACTS)
         if contacts is not None:
             spheres[:count] = contacts[:count]
-        program["contacts"].write(spheres.tobytes())
+        _write(program, "contacts", spheres)
         program["contact_count"] = count
         ctx.enable(moderngl.BLEND)
         ctx.blend_func = moderngl.DST_COLOR, moderngl.ZERO
@@ -233,8 +233,14 @@ class Renderer:
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:  # noqa: E501
+    ) -> None:
         self.release()
+
+
+def _write(program: moderngl.Program, name: str, values: NDArray[np.floating]) -> None:
+    uniform = program[name]
+    assert isinstance(uniform, moderngl.Uniform)
+    uniform.write(np.ascontiguousarray(values, "f4").tobytes())
 
 
 def sun_matrix(sun: F64, centre: F64, half_m: float) -> tuple[F64, F64]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,6 +98,16 @@ def _actor_mesh(actor: Actor, measures: Measures, face_layer: int) -> Mesh:
     return merge(parts if support is None else [*parts, support.bound(B["root"])])
 
 
+def _grain(scene: Scene, rng: np.random.Generator) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Sensor noise: what to add to and what to take from a picture; eight pairs, to be used in turn."""
+    if scene.noise <= 0:
+        return []
+    shape = (8, scene.camera.height_px, scene.camera.width_px, 1)
+    noise = np.broadcast_to(np.rint(rng.normal(0, scene.noise, shape)), (*shape[:3], 3))
+    both = (np.clip(sign * noise, 0, 255).astype(np.uint8) for sign in (1, -1))
+    return list(zip(*both, strict=True))
+
+
 class SceneRenderer:
     """Frames of a scene, one after the other; a context manager."""
 
@@ -120,10 +131,7 @@ class SceneRenderer:
         self._renderer = Renderer(
             merge(meshes), np.stack(paints), scene.camera, scene.lighting, (centre, reach), scene.samples
         )
-        self._noise = [
-            rng.normal(0, scene.noise, (scene.camera.height_px, scene.camera.width_px, 1)).astype(np.float32)
-            for _ in range(8 if scene.noise > 0 else 0)
-        ]
+        self._grain = _grain(scene, rng)
 
     def contacts(self, i: int) -> F64:
         """(C, 4) spheres that darken the floor: feet, hips and shoulders of everybody."""
@@ -146,10 +154,10 @@ class SceneRenderer:
             image = self._renderer.draw(poses, self.contacts(i))
         else:
             image = self._renderer.draw(self.bones[i], self.contacts(i))
-        if not self._noise:
+        if not self._grain:
             return image
-        grain = self._noise[i % len(self._noise)]
-        return np.clip(image + grain + 0.5, 0, 255).astype(np.uint8)
+        more, less = self._grain[i % len(self._grain)]
+        return np.asarray(cv2.subtract(cv2.add(image, more), less), np.uint8)
 
     def owners(self, i: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """See ``Renderer.owners``; owner k + 1 is actor k."""

@@ -23,7 +23,7 @@ VISIBLE: Final = 2
 # m from a joint's centre to the skin on the camera's side, with room for hair, cloth and held weights
 _COVER_M: Final = np.array(
     [0.06] + [0.05] * 2 + [0.06] * 2 + [0.13] * 2 + [0.10] * 2 + [0.09] * 2 + [0.19] * 2 + [0.13] * 2 + [0.11] * 2
-)  # noqa: E501
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class FrameTruth:
 
 def frame_truth(
     actors: tuple[Actor, ...], i: int, camera: ViewCamera, owners: NDArray[np.uint8], depth: F32
-) -> list[FrameTruth]:  # noqa: E501
+) -> list[FrameTruth]:
     """The truth of frame ``i`` from the owners and depths of its pixels."""
     out = []
     for k, actor in enumerate(actors):

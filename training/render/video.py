@@ -28,7 +28,7 @@ class Written:
 
 def write_video(
     path: Path, images: Iterable[NDArray[np.uint8]], fps: float, *, crf: int = 26, preset: str = "veryfast"
-) -> None:  # noqa: E501
+) -> None:
     """(H, W, 3) uint8 RGB images → H.264, yuv420p, playable while it loads; appears by rename, whole."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial.mp4")
     rate = Fraction(fps).limit_denominator(1001)
@@ -60,7 +60,7 @@ def write_scene(
     view: str = "",
     crf: int = 26,
     preset: str = "veryfast",
-    notes: dict[str, Any] | None = None,  # noqa: E501
+    notes: dict[str, Any] | None = None,
 ) -> Written:
     """``folder/name.mp4`` and ``folder/name.json`` (see ``truth.document``); ``notes`` are added to the JSON."""
     folder.mkdir(parents=True, exist_ok=True)
