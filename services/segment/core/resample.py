@@ -66,8 +66,11 @@ def resample(
     places = places / np.maximum(mass, 1e-9)[..., None]
     level = (weight @ scores) / np.maximum(total, 1e-9)
     level = np.where(mass > 0, np.maximum(level, VISIBLE_MIN), np.minimum(level, VISIBLE_MIN * 0.9))
-    for k in np.nonzero((mass <= 0).any(axis=0))[0]:
-        _bridge(k, times_s, keypoints, scores, seen[:, k], ticks_s, mass[:, k] <= 0, places, level)
+    late = (times_s[None, :] - ticks_s[:, None]) * TICK_HZ
+    sides = [((weight > 1e-6) & (sign * late > -0.01)) @ seen for sign in (1.0, -1.0)]
+    lopsided = (sides[0] == 0) | (sides[1] == 0)  # few frames: a line is truer than an average to one side
+    for k in np.nonzero(lopsided.any(axis=0))[0]:
+        _bridge(k, times_s, keypoints, scores, seen[:, k], ticks_s, lopsided[:, k], places, level)
     return places.astype(np.float32), level.astype(np.float32)
 
 
@@ -86,7 +89,8 @@ def _bridge(
     wanted, after = wanted[between], after[between]
     a, b = sighted[after - 1], sighted[after]
     gap = times_s[b] - times_s[a]
-    near = gap <= GAP_MAX_S
+    known = np.searchsorted(times_s, ticks_s[wanted] + TICK_S - 1e-9)  # the frame that lets the tick be taken
+    near = (gap <= GAP_MAX_S) & (b <= known)
     wanted, a, b, gap = wanted[near], a[near], b[near], gap[near]
     share = ((ticks_s[wanted] - times_s[a]) / np.maximum(gap, 1e-9))[:, None]
     places[wanted, k] = (1 - share) * keypoints[a, k] + share * keypoints[b, k]
