@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from services.local.report.annotate import annotate_video
 from services.local.report.html import render_html
@@ -91,9 +91,7 @@ def test_tabs_switch_people_and_links_open_the_right_one(browser: Browser, folde
     assert (first.is_visible(), second.is_visible()) == (False, True)
     page.locator('#p2 [data-testid="matrix"] a').nth(2).click()
     assert page.url.endswith("#p2-r3")
-    page.wait_for_function(
-        "(r => r.top >= 0 && r.bottom <= innerHeight)(document.getElementById('p2-r3').getBoundingClientRect())"
-    )
+    expect(page.locator("#p2-r3")).to_be_in_viewport(ratio=0.95)
     assert trouble == []
     page.close()
 
