@@ -19,6 +19,7 @@ from training.segment.labels import Targets, make_targets
 from training.segment.quick_view import quick_view
 from training.segment.sources import exercise_motion
 from training.simulator.motion import Motion
+from training.simulator.session import sample_session
 
 F32 = NDArray[np.float32]
 
@@ -60,14 +61,19 @@ def see(motion: Motion, start_s: float, rng: np.random.Generator) -> tuple[F32, 
     first = round(start_s * motion.fps)
     joints = motion.joints[first : first + round((SECONDS + 0.2) * motion.fps)]
     keypoints, scores = quick_view(joints, rng, motion.fps)
+    return at_ticks(keypoints, scores, motion.fps, rng)
+
+
+def at_ticks(keypoints: F32, scores: F32, fps: float, rng: np.random.Generator) -> tuple[F32, F32]:
+    """A view (T, 17, 2) px, (T, 17) made worse, seen at some frame rate, and resampled."""
     keypoints, scores = harsh(keypoints, scores, rng)
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
         keypoints = squash(keypoints, rng)
-    times = np.arange(len(keypoints)) / motion.fps
+    times = np.arange(len(keypoints)) / fps
     rate = _RATES[int(rng.integers(len(_RATES)))]
-    if rate < motion.fps:  # the frames that a camera of this rate would have had, none evenly spaced
+    if rate < fps:  # the frames that a camera of this rate would have had, none evenly spaced
         wanted = np.arange(0, times[-1], 1 / rate)
-        picked = np.unique(np.clip(np.round(wanted * motion.fps).astype(int), 0, len(times) - 1))
+        picked = np.unique(np.clip(np.round(wanted * fps).astype(int), 0, len(times) - 1))
         times, keypoints, scores = times[picked], keypoints[picked], scores[picked]
     if rng.random() < 0.15:
         keep = rng.random(len(times)) > rng.uniform(0, 0.3)
@@ -76,17 +82,33 @@ def see(motion: Motion, start_s: float, rng: np.random.Generator) -> tuple[F32, 
     return resample(times, keypoints, scores, np.arange(TICKS) * TICK_S)
 
 
+def one_sequence(rng: np.random.Generator) -> tuple[F32, F32, Targets, int]:
+    """Keypoints (T, 17, 2) px and scores (T, 17) at the ticks, targets, and how many ticks count."""
+    ticks = np.arange(TICKS) * TICK_S
+    if rng.random() < 0.5:  # a whole simulated recording
+        session = sample_session(rng, duration_s=SECONDS + 6.0, edited=0.0)
+        motion, start_s = session.motion, float(rng.uniform(0, 6.0)) if rng.random() < 0.6 else 0.0
+        first = round(start_s * motion.fps)
+        last = first + round((SECONDS + 0.2) * motion.fps)
+        k, s = at_ticks(session.keypoints[first:last], session.scores[first:last], motion.fps, rng)
+        start_s = first / motion.fps
+    else:
+        motion, start_s = make_motion_mix(rng)
+        k, s = see(motion, start_s, rng)
+    length = min(TICKS, int((len(motion.joints) / motion.fps - start_s) * TICK_HZ))
+    return k, s, make_targets(motion, start_s + ticks, TICK_S), length
+
+
 def make_chunk(seed: int, index: int, size: int = CHUNK) -> Chunk:
     """Chunk number ``index`` of a seed."""
     rng = np.random.default_rng([seed, index])
     bodies, scores, targets, lengths = [], [], [], []
     for _ in range(size):
-        motion, start_s = make_motion_mix(rng)
-        k, s = see(motion, start_s, rng)
+        k, s, target, length = one_sequence(rng)
         bodies.append(k)
         scores.append(s)
-        targets.append(make_targets(motion, start_s + np.arange(TICKS) * TICK_S, TICK_S))
-        lengths.append(min(TICKS, int((len(motion.joints) / motion.fps - start_s) * TICK_HZ)))
+        targets.append(target)
+        lengths.append(length)
     extractor = FeatureExtractor(size)
     features = np.zeros((size, TICKS, F), np.float16)
     all_bodies, all_scores = np.stack(bodies), np.stack(scores)

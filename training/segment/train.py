@@ -96,7 +96,7 @@ def loss_of(outputs: Tensor, period: Tensor, batch: Batch) -> dict[str, Tensor]:
         "event": 0.5 * mean(event),
         "progress": 2.0 * mean(progress),
         "activity": 0.3 * mean(activity),
-        "exercise": 0.15 * mean(exercise, mask * (classes >= 0)),
+        "exercise": 0.3 * mean(exercise, mask * (classes >= 0)),
         "period": 0.1 * mean(log_period, known),
     }
 
@@ -124,7 +124,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.step += 1
-        return {k: float(v) for k, v in parts.items()}
+        return {k: float(v.detach()) for k, v in parts.items()}
 
 
 def train(args: argparse.Namespace) -> dict[str, Any]:
@@ -195,9 +195,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=Path("services/segment/models/segment.onnx"))
     p.add_argument("--checkpoint", type=Path, default=None, help="also write torch weights here")
     p.add_argument("--hidden", type=int, default=128)
-    p.add_argument("--batch", type=int, default=48)
+    p.add_argument("--batch", type=int, default=24)
     p.add_argument("--rate", type=float, default=3e-3)
-    p.add_argument("--renew", type=int, default=6, help="steps per new chunk of sequences")
+    p.add_argument("--renew", type=int, default=12, help="steps per new chunk of sequences")
     p.add_argument("--pool", type=int, default=POOL)
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--save-every", type=int, default=0, help="export every so many steps")
