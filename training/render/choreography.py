@@ -19,7 +19,7 @@ from training.simulator.motion import Motion, TrueRepetition
 
 F64 = NDArray[np.float64]
 
-SPEED_M_S: Final = 1.15
+SPEED_M_S: Final = 1.25
 STRIDE_S: Final = 1.05  # two steps
 
 
