@@ -155,7 +155,9 @@ class PoseProcessor:
             c for r, found in zip(plan.requests, results, strict=True)
             for c in proposals.candidates_of(found, r.track_id)
         ]  # fmt: skip
-        seen = self._tracker.update(candidates, frame.image, frame.time_s, frame.cut, anew)
+        if anew:
+            self._tracker.cut(frame.time_s)
+        seen = self._tracker.update(candidates, frame.image, frame.time_s)
         for request in plan.requests:
             if request.role is Role.SEARCH:
                 self._tracker.searched(request.track_id, frame.time_s)
@@ -214,8 +216,9 @@ class PoseProcessor:
         tracks = self._tracker.tracks
         if not tracks:
             return proposals.NOBODY_S
-        if any(t.state is State.LOST or t.seen_s < self._time_s for t in tracks):
-            return proposals.EAGER_S
+        missed_s = [self._time_s - t.seen_s for t in tracks if t.state is not State.NEW and t.seen_s < self._time_s]
+        if missed_s:
+            return 0.0 if min(missed_s) < proposals.ALARMED_S else proposals.EAGER_S
         return proposals.CALM_S if self._main is not None and self._main.settled else proposals.STEADY_S
 
     def _batches(self, frame: Frame, requests: Sequence[Request]) -> tuple[Batch, ...]:
@@ -276,7 +279,7 @@ class PoseProcessor:
             "last": [p.track_id for p in self._last],
         }
         arrays = [a for t in tracks for a in state.track_arrays(t)]
-        arrays.append(np.array([self._time_s, self._lookout.next_s]))
+        arrays.append(np.array([self._time_s, self._lookout.next_s, self._tracker.cut_s]))
         for pose in self._last:
             arrays += [pose.keypoints.astype(np.float64), pose.scores.astype(np.float64), pose.box.astype(np.float64)]
         return state.pack(header, arrays)
@@ -294,7 +297,8 @@ class PoseProcessor:
         self._sequence, self._size = header["sequence"], (header["size"][0], header["size"][1])
         self._time_s = float(numbers[0])
         self._lookout = Lookout(float(numbers[1]), header["cursor"])
-        self._last = state.read_poses(header["last"], numbers[2:])
+        self._tracker.cut_s = float(numbers[2])
+        self._last = state.read_poses(header["last"], numbers[3:])
         if self._main is not None and header["main"] is not None:
             self._main.restore(header["main"])
 

@@ -18,7 +18,9 @@ from services.pose.core.similarity import F64
 STEADY_S: Final = 0.45
 """Between two looks while everyone known is followed."""
 EAGER_S: Final = 0.15
-"""Between two looks while somebody was lost."""
+"""Between two looks while somebody is lost."""
+ALARMED_S: Final = 0.5
+"""For so long after somebody was last seen every picture is looked at: a blurred or black one may lie between."""
 NOBODY_S: Final = 0.1
 """Between two looks while there is nobody."""
 CALM_S: Final = 1.5

@@ -36,6 +36,7 @@ class TrackingSettings:
     new_for_s: float = 0.3
     missed_for_s: float = 0.4
     lost_for_s: float = 2.5
+    sure_after_cut_s: float = 0.5
     search_every_s: float = 0.2
     appearance_every_s: float = 0.2
     velocity_settle_s: float = 0.15
@@ -109,6 +110,14 @@ class Tracker:
         self.settings = settings or TrackingSettings()
         self.tracks: list[Track] = []
         self.next_id = 1
+        self.cut_s = -math.inf
+
+    def cut(self, time_s: float) -> None:
+        """Nothing is known of where people are from now on (the first picture, a hard cut): all are lost."""
+        self.cut_s = time_s
+        for t in self.tracks:
+            if t.state is State.LIVE:
+                t.state = State.LOST
 
     def of_state(self, *states: State) -> list[Track]:
         """Tracks in one of the states, oldest first."""
@@ -128,34 +137,34 @@ class Tracker:
         return out
 
     def update(
-        self, candidates: Sequence[Candidate], image: NDArray[np.uint8], time_s: float, cut: bool, sure: bool
+        self, candidates: Sequence[Candidate], image: NDArray[np.uint8], time_s: float
     ) -> list[tuple[Track, Candidate]]:
         """Match findings to tracks and start new tracks.
 
         Args:
             candidates: every finding of this picture, duplicates included.
             image: (H, W, 3), for clothes.
-            cut: nothing is known of motion.
-            sure: good findings become LIVE at once (the first picture, the one after a cut).
         Returns:
             the LIVE tracks seen in this picture with what was found of them.
         """
         height, width = image.shape[:2]
         by_id = {t.track_id: t for t in self.tracks}
         found = proposals.merge(c for c in candidates if self._believable(c, by_id, width, height))
-        if cut or len(self.tracks) != 1 or len(found) > 1 or self.tracks[0].state is State.LOST:
+        if len(self.tracks) != 1 or len(found) > 1 or self.tracks[0].state is State.LOST:
             for c in found:
                 c.appearance = appearance.describe(image, c.keypoints, c.scores)
-        pairs = self._match(found, time_s, cut)
+        # Right after a cut good findings are believed at once, so that no repetition loses its beginning.
+        sure = time_s - self.cut_s < self.settings.sure_after_cut_s and not self.of_state(State.LIVE)
+        pairs = self._match(found, time_s)
         contested = self.contested(time_s) if len(self.tracks) > 1 else set()
         for track, candidate in pairs:
-            self._see(track, candidate, image, time_s, cut, track.track_id in contested)
+            self._see(track, candidate, image, time_s, track.track_id in contested)
         claimed = [c for _, c in pairs]
         for c in proposals.unclaimed([c for c in found if c.track_id < 0], claimed):
             track_or_none = self._start(c, image, time_s, sure)
             if track_or_none is not None:
                 pairs.append((track_or_none, c))
-        self._age({t.track_id for t, _ in pairs}, time_s, cut)
+        self._age({t.track_id for t, _ in pairs}, time_s)
         return [(t, c) for t, c in pairs if t.state is State.LIVE and not c.rough]
 
     def hold(self, time_s: float) -> None:
@@ -197,7 +206,7 @@ class Tracker:
             return proposals.plausible(c, width, height)
         return c.quality >= (proposals.QUALITY_SURE if track.state is State.NEW else proposals.QUALITY_FOLLOWED)
 
-    def _match(self, found: list[Candidate], time_s: float, cut: bool) -> list[tuple[Track, Candidate]]:
+    def _match(self, found: list[Candidate], time_s: float) -> list[tuple[Track, Candidate]]:
         """Those who were just seen choose first, then those who are lost."""
 
         def pairs(
@@ -205,18 +214,21 @@ class Tracker:
         ) -> list[tuple[Track, Candidate]]:
             return [(tracks[i], free[j]) for i, j in matching.assign(tracks, free, cost, limit, time_s)]
 
-        if cut:
-            return pairs(self.tracks, found, matching.cut_cost, matching.CUT_MAX)
         near = pairs(self.of_state(State.NEW, State.LIVE), found, matching.near_cost, matching.NEAR_MAX)
         taken = {id(c) for _, c in near}
+        lost = [t for t in self.of_state(State.LOST) if t.seen_s >= self.cut_s]
         rest = [c for c in found if id(c) not in taken]
-        return near + pairs(self.of_state(State.LOST), rest, matching.lost_cost, matching.LOST_MAX)
+        again = pairs(lost, rest, matching.lost_cost, matching.LOST_MAX)
+        taken |= {id(c) for _, c in again}
+        before = [t for t in self.of_state(State.LOST) if t.seen_s < self.cut_s]
+        rest = [c for c in found if id(c) not in taken]
+        return near + again + pairs(before, rest, matching.cut_cost, matching.CUT_MAX)
 
-    def _see(self, t: Track, c: Candidate, image: NDArray[np.uint8], time_s: float, cut: bool, contested: bool) -> None:
+    def _see(self, t: Track, c: Candidate, image: NDArray[np.uint8], time_s: float, contested: bool) -> None:
         """The track was seen."""
         s = self.settings
         dt = time_s - t.seen_s
-        anew = cut or t.state is State.LOST or dt > 0.5 or dt <= 0
+        anew = t.state is State.LOST or dt > 0.5 or dt <= 0
         if anew or c.rough:
             t.velocity = np.zeros(2)
         else:
@@ -262,8 +274,8 @@ class Tracker:
         self.tracks.append(track)
         return track
 
-    def _age(self, seen: set[int], time_s: float, cut: bool) -> None:
+    def _age(self, seen: set[int], time_s: float) -> None:
         for t in self.tracks:
             missed = t.state is State.LIVE and t.track_id not in seen
-            if missed and (cut or time_s - t.seen_s > self.settings.missed_for_s):
+            if missed and time_s - t.seen_s > self.settings.missed_for_s:
                 t.state = State.LOST
