@@ -127,7 +127,7 @@ def gym_scene(name: str, seed: int = 0, *, fps: float = FPS, size_px: tuple[int,
     if name == "solo":  # who comes and goes does so through the picture's edge
         everyone = everyone[np.abs(everyone[:, 0]) < 1.3]
     camera = framed(
-        everyone, azimuth, height_m=float(rng.uniform(1.3, 1.7)), fov_deg=44.0, size_px=size_px or size, fill=0.92
+        everyone, azimuth, height_m=float(rng.uniform(1.3, 1.7)), fov_deg=44.0, size_px=size_px or size, fill=0.88
     )
     return Scene(actors, camera, sample_lighting(rng, azimuth), room, fps=fps, seed=seed, noise=2.0, samples=0)
 
