@@ -26,6 +26,9 @@ F32 = NDArray[np.float32]
 RING: Final = 20
 """Ticks of the past that boundaries are looked for in."""
 
+OFFSET_BACK_S: Final = 2 * TICK_S
+"""An offset is never placed further back than this when it is decided: part of the fixed lag."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -337,7 +340,7 @@ class TrackDecoder:
         height, time_s = _peak(recent, "offset")
         offset_s = time_s if height >= 0.3 else candidate.low_s
         made = self._close(offset_s)
-        self._open(locate_onset(ring, offset_s), Mode.OUT)
+        self._open(locate_onset(ring, self.last_offset_s), Mode.OUT)
         return made + self._maybe_announce(ring[-1])
 
     def _exercise(self, candidate: Candidate) -> F32:
@@ -346,6 +349,7 @@ class TrackDecoder:
     def _close(self, offset_s: float) -> list[Decision]:
         candidate = self.candidate
         assert candidate is not None
+        offset_s = max(offset_s, self.ring[-1].time_s - OFFSET_BACK_S)
         status, reason = judge(candidate, offset_s, self.settings, self.usual_amplitude)
         return self._end(candidate, offset_s, status, reason)
 

@@ -1,0 +1,130 @@
+"""The decoder on scripted network outputs: what is counted, what is not and why, and where the boundaries lie."""
+
+import numpy as np
+import pytest
+
+from services.common.types import Reason, Status
+from services.segment.core.decoder import Decision, TrackDecoder
+from services.segment.core.network import EXERCISES, Reading
+from services.segment.core.resample import TICK_S
+
+_EXERCISE = np.full(len(EXERCISES), np.log(1 / len(EXERCISES)), np.float32)
+REST, OUT, BACK, HOLD = range(4)
+
+
+def reading(phase: int, progress: float, activity: float = 0.95, event: int | None = None) -> Reading:
+    phases = np.full(4, 0.02, np.float32)
+    phases[phase] = 0.94
+    events = np.full(3, 0.02, np.float32)
+    if event is not None:
+        events[event] = 0.9
+    return Reading(phases, events, progress, activity, _EXERCISE)
+
+
+def repetition(out: int = 12, back: int = 12, peak: float = 1.0, low: float = 0.0) -> list[Reading]:
+    """A whole repetition of so many ticks, with its events."""
+    up = [reading(OUT, low + (peak - low) * (i + 1) / out, event=0 if i == 0 else None) for i in range(out)]
+    up[-1] = reading(OUT, peak, event=1)
+    down = [reading(BACK, peak - (peak - low) * (i + 1) / back) for i in range(back)]
+    down[-1] = reading(BACK, low, event=2)
+    return up + down
+
+
+def rest(ticks: int = 15) -> list[Reading]:
+    return [reading(REST, 0.0)] * ticks
+
+
+def decode(readings: list[Reading], finish: Reason | None = Reason.INTERRUPTED) -> list[Decision]:
+    decoder, out = TrackDecoder(), []
+    for i, r in enumerate(readings):
+        out += decoder.step(i * TICK_S, r, 1.0, np.full(24, r.progress, np.float32))
+    return out + (decoder.finish(finish) if finish else [])
+
+
+def finals(decisions: list[Decision]) -> list[tuple[Status, Reason | None]]:
+    return [(d.status, d.reason) for d in decisions if d.status is not Status.PROVISIONAL]
+
+
+CONFIRMED = (Status.CONFIRMED, None)
+
+
+def test_three_repetitions_with_rests_are_counted_where_they_are() -> None:
+    made = decode(rest() + (repetition() + rest()) * 3)
+    assert finals(made) == [CONFIRMED] * 3
+    for i, d in enumerate(d for d in made if d.status is Status.CONFIRMED):
+        start = 15 + i * 39
+        assert d.onset_s == pytest.approx(start * TICK_S, abs=0.1)
+        assert d.turn_s == pytest.approx((start + 11) * TICK_S, abs=0.1)
+        assert d.offset_s == pytest.approx((start + 23) * TICK_S, abs=0.1)
+
+
+def test_every_provisional_has_one_end() -> None:
+    made = decode(rest() + repetition() + repetition(peak=0.35) + rest() + repetition()[:14])
+    open_now = 0
+    for d in made:
+        open_now += 1 if d.status is Status.PROVISIONAL else -1
+        assert open_now in (0, 1)
+    assert open_now == 0
+
+
+def test_touching_repetitions_are_two() -> None:
+    made = decode(rest() + repetition(low=0.1) + repetition() + rest())
+    assert finals(made) == [CONFIRMED] * 2
+    first, second = (d for d in made if d.status is Status.CONFIRMED)
+    assert first.offset_s is not None
+    assert first.offset_s <= second.onset_s + 0.1
+
+
+def test_a_bounce_at_the_far_end_is_one() -> None:
+    bounce = [reading(BACK, 0.9), reading(BACK, 0.8), reading(BACK, 0.75), reading(OUT, 0.8), reading(OUT, 0.95)]
+    both = repetition()
+    assert finals(decode(rest() + both[:12] + bounce + both[12:] + rest())) == [CONFIRMED]
+
+
+def test_a_small_movement_is_an_attempt() -> None:
+    assert finals(decode(rest() + repetition(peak=0.38) + rest())) == [(Status.ATTEMPT, Reason.PARTIAL_RANGE)]
+
+
+def test_a_twitch_is_nothing() -> None:
+    assert decode([*rest(), reading(OUT, 0.05), reading(OUT, 0.1), *rest()]) == []
+
+
+def test_movement_without_activity_is_no_candidate() -> None:
+    quiet = [Reading(r.phase, r.events, r.progress, 0.1, r.exercise) for r in repetition()]
+    assert decode(rest() + quiet + rest()) == []
+
+
+@pytest.mark.parametrize(
+    ("ticks", "want"), [(10, (Status.ATTEMPT, Reason.INTERRUPTED)), (23, CONFIRMED)], ids=["on the way", "nearly back"]
+)
+def test_the_end_of_the_input(ticks: int, want: tuple[Status, Reason | None]) -> None:
+    assert finals(decode(rest() + repetition()[:ticks])) == [want]
+
+
+def test_a_start_at_the_far_end_is_an_attempt() -> None:
+    assert finals(decode(repetition()[12:] + rest() + repetition() + rest())) == [
+        (Status.ATTEMPT, Reason.INTERRUPTED),
+        CONFIRMED,
+    ]
+
+
+def test_a_hold_of_more_than_twelve_seconds_is_too_long() -> None:
+    long = repetition()[:12] + [reading(HOLD, 1.0)] * 200 + repetition()[12:]
+    assert finals(decode(rest() + long + rest())) == [(Status.ATTEMPT, Reason.TOO_LONG)]
+
+
+def test_half_the_sets_size_is_partial() -> None:
+    decoder = TrackDecoder()
+    decoder.usual_amplitude = 10.0
+    out = []
+    for i, r in enumerate(rest() + repetition() + rest()):
+        out += decoder.step(i * TICK_S, r, 1.0, np.full(24, 0.1 * r.progress, np.float32))
+    assert finals(out) == [(Status.ATTEMPT, Reason.PARTIAL_RANGE)]
+
+
+def test_decisions_come_within_the_lag() -> None:
+    decoder = TrackDecoder()
+    for i, r in enumerate(rest() + repetition() + rest()):
+        for d in decoder.step(i * TICK_S, r, 1.0, np.zeros(24, np.float32)):
+            if d.offset_s is not None:
+                assert i * TICK_S - d.offset_s <= 2 * TICK_S + 1e-9
