@@ -228,7 +228,9 @@ class _Foot:
         toe = np.stack([side * x, y, z], axis=1) + _TOE * body.foot * level
         self.planted_ankle = toe - _TOE * body.foot * self.forward + body.ankle_height * self.up
         turned = yaw - knee_in
-        self.pole = np.stack([np.sin(turned), np.full_like(yaw, 0.5), np.cos(turned)], axis=1)
+        # On the back the knees point up; standing, sitting or face down they follow the feet.
+        rise = 0.5 * np.clip(-np.sin(np.radians(channels[:, C["pitch"]])), 0.0, 1.0)
+        self.pole = np.stack([np.sin(turned), rise, np.cos(turned)], axis=1)
 
 
 def arm_axes(elev: F64, plane: F64, rot: F64) -> tuple[F64, F64]:

@@ -40,8 +40,9 @@ class Camera:
         Args:
             joints: (T, 27, 3) m, the motion to frame; size: width and height of the picture, px.
         """
-        middle = np.median(joints[::7, 17], axis=0)
-        spread = np.percentile(np.abs(joints[::7] - middle), 97, axis=(0, 1))
+        some = joints[::7]
+        middle = np.median(some[:, 17], axis=0)
+        spread = np.percentile(np.abs(some - some[:, 17:18]), 97, axis=(0, 1))
         tall = max(float(np.hypot(spread[1], 0.5 * spread[2])), 0.8)
         width, height = size or _SIZES[int(rng.integers(len(_SIZES)))]
         azimuth = float(rng.uniform(-100, 100)) if rng.random() < 0.8 else float(rng.uniform(-180, 180))

@@ -117,7 +117,7 @@ _CHEST: Final = Exercise(
 )  # fmt: skip
 _OVERHEAD: Final = Exercise(
     "overhead_triceps_extension",
-    rest={"elev": 160.0, "plane": 72.0, "rot": 22.0, "elbow": 122.0, "pron": 0.0},
+    rest={"elev": 160.0, "plane": 84.0, "rot": 46.0, "elbow": 122.0, "pron": 0.0},
     far={"elev": 158.0, "plane": 116.0, "rot": 10.0, "elbow": 12.0, "pron": 0.0},
     stance={"arm_follow": 1.0}, held=frozenset({"both"}), spread={"elev": 3.0, "elbow": 3.0},
 )  # fmt: skip

@@ -29,7 +29,8 @@ class Mistake:
     """``what``: the physical meaning of degree 1. Plan effects at degree 1: ``high``/``low``: share of the range cut
     off at the far end / at rest; ``weak``: share that one side lacks; ``lag``: how far one side is late, share of the
     way out; ``out_s``/``back_s``/``lower_s``: (duration at degree 0, at degree 1) of the way out, back, or of the
-    lowering; ``fall``, ``jerk``, ``bounce`` as in ``RepetitionPlan``; ``uneven``: relative spread of durations over the
+    lowering; ``fall``, ``jerk``, ``bounce`` as in ``RepetitionPlan``; ``power``: ``high`` and ``low`` grow with the
+    degree to this power; ``one_leg``: only on the weak side; ``uneven``: relative spread of durations over the
     set."""
 
     what: str
@@ -45,6 +46,8 @@ class Mistake:
     jerk: float = 0.0
     bounce: float = 0.0
     uneven: float = 0.0
+    power: float = 1.0
+    one_leg: bool = False
     ramp: bool = False
 
 
@@ -52,8 +55,8 @@ def _swing(amount: float) -> tuple[Edit, ...]:
     return (Edit("pitch", -amount, "out"), Edit("pitch", 0.7 * amount, "early"), Edit("pitch", 0.35 * amount, "back"))
 
 
-_SHRUG: Final = Mistake("shoulders 28 degrees (about 9 cm) up at the far end", (Edit("clav_up", 28.0),))
-_UNEVEN: Final = Mistake("one side lacks half of the range", weak=0.5)
+_SHRUG: Final = Mistake("shoulders 34 degrees (about 10 cm) up at the far end", (Edit("clav_up", 34.0),))
+_UNEVEN: Final = Mistake("one side lacks 55 % of the range", weak=0.55)
 _SWING: Final = Mistake("trunk leans back 28 degrees on the way out, after a dip of 20 forward", _swing(28.0))
 _ROUNDED: Final = Mistake(
     "upper back rounded by 50 degrees, pelvis 25 degrees more upright, head 20 down",
@@ -64,13 +67,13 @@ _BENT: Final = Mistake("elbows bent by 75 degrees more", (Edit("elbow", 75.0, "c
 _ALL: Final[dict[str, Mistake]] = {
     "ECCENTRIC_TOO_FAST": Mistake("lowering takes 0.35 s (limit 1 s)", lower_s=(1.2, 0.35)),
     "TEMPO_UNEVEN": Mistake("durations vary by 60 % over the set", uneven=0.6),
-    "RANGE_LOST": Mistake("the last repetition lacks 45 % of the range at the far end", high=0.45, ramp=True),
-    "ASYMMETRY": Mistake("one side lacks 45 % of the range", weak=0.45),
+    "RANGE_LOST": Mistake("the last repetition lacks 55 % of the range at the far end", high=0.55, ramp=True),
+    "ASYMMETRY": Mistake("one side lacks 55 % of the range", weak=0.55),
     "JERKY": Mistake("speed falls to zero and back three times on each way", jerk=0.95),
 }
 _CURLS: Final[dict[str, Mistake]] = {
     "ELBOW_DRIFT": Mistake(
-        "upper arm 60 degrees forward of its start at the top", (Edit("elev", 60.0), Edit("plane", 15.0))
+        "upper arm 100 degrees forward of its start at the top (limit 35-40)", (Edit("elev", 93.0), Edit("plane", 15.0))
     ),
     "INCOMPLETE_CONTRACTION": Mistake("elbow closes only to 117 degrees (interior) instead of 41", high=0.60),
     "INCOMPLETE_EXTENSION": Mistake("elbow opens only to 92 degrees instead of 167", low=0.60),
@@ -81,15 +84,16 @@ _CURLS: Final[dict[str, Mistake]] = {
 }
 _PRESSES: Final[dict[str, Mistake]] = {
     "LEAN_BACK": Mistake(
-        "trunk 34 degrees back overhead", (Edit("pitch", -20.0), Edit("flex", -14.0), Edit("root_z", 0.07))
+        "trunk 33 degrees back overhead",
+        (Edit("pitch", -28.0), Edit("flex", -16.0), Edit("root_z", 0.1), Edit("arm_follow", -0.8)),
     ),
     "NO_LOCKOUT": Mistake("elbows open only to about 100 degrees overhead", high=0.62),
-    "START_TOO_HIGH": Mistake("elbows never close below about 130 degrees (limit 90)", low=0.66),
+    "START_TOO_HIGH": Mistake("elbows never close below about 130 degrees (limit 90)", low=0.78, power=0.45),
     "UNEVEN_ARMS": _UNEVEN,
     "ELBOWS_FLARED": Mistake(
         "upper arms 15 degrees behind the frontal plane", (Edit("plane", -52.0, "const"), Edit("rot", -45.0, "const"))
     ),
-    "FOREARM_NOT_VERTICAL": Mistake("forearms lean 45 degrees at rest and half way", (Edit("rot", 50.0, "rest"),)),
+    "FOREARM_NOT_VERTICAL": Mistake("forearms lean 60 degrees at rest", (Edit("rot", 72.0, "rest"),)),
     "KNEE_DIP": Mistake(
         "knees bend by 65 degrees before the drive", (Edit("thigh", 37.0, "early"), Edit("shin", 28.0, "early"))
     ),
@@ -109,16 +113,20 @@ _ROWS: Final[dict[str, Mistake]] = {
     "BACK_ROUNDED": _ROUNDED,
     "SHORT_PULL": Mistake("only 35 % of the pull", high=0.65),
     "SHOULDER_SHRUG": _SHRUG,
-    "TORSO_TWIST": Mistake("shoulders turn by 45 degrees", (Edit("twist", 45.0), Edit("roll", 8.0))),
+    "TORSO_TWIST": Mistake("shoulders turn by 38 degrees", (Edit("twist", 38.0), Edit("roll", 4.0))),
     "BODY_ENGLISH": Mistake(
         "trunk jerks up by 35 degrees with the pull", (Edit("pitch", -35.0, "out"), Edit("thigh", -12.0, "out"))
     ),
 }
+_OBLIQUE: Final = Mistake(
+    "hips 12 cm to one side and 14 degrees oblique, shoulders 12", (Edit("root_x", 0.12), Edit("roll", 13.0))
+)
 _SQUATS: Final[dict[str, Mistake]] = {
     "TOO_SHALLOW": Mistake("thighs come down only 35 % of the way", high=0.65),
-    "KNEES_CAVE_IN": Mistake("knees 60 degrees inward of the feet", (Edit("knee_in", 60.0),)),
+    "KNEES_CAVE_IN": Mistake("knees turn in by 28 degrees at the bottom: they touch", (Edit("knee_in", 28.0),)),
     "TORSO_COLLAPSES": Mistake(
-        "trunk leans 45 degrees more at the bottom", (Edit("pitch", 35.0), Edit("flex", 20.0), Edit("root_z", -0.05))
+        "trunk leans 40 degrees more at the bottom",
+        (Edit("pitch", 30.0), Edit("flex", 16.0), Edit("root_z", -0.04), Edit("elbow", 45.0)),
     ),
     "HEELS_LIFT": Mistake("heels rise by 38 degrees", (Edit("heel", 38.0), Edit("root_z", 0.04))),
     "WEIGHT_SHIFT": Mistake(
@@ -131,12 +139,13 @@ _CHEST: Final[dict[str, Mistake]] = {
     "BOUNCE": Mistake("springs back by 35 % of the range at the bottom", bounce=0.5, lower_s=(1.3, 0.6)),
     "UNEVEN_ARMS": _UNEVEN,
 }
+_SHALLOW: Final = (Edit("thigh", -50.0), Edit("trail_heel", -22.0))
 _LUNGES: Final[dict[str, Mistake]] = {
     "KNEE_PAST_TOE": Mistake(
-        "front shin leans 46 degrees: the knee is well past the toes", (Edit("shin", 40.0), Edit("lead_heel", 12.0))
+        "front shin leans 58 degrees: the knee is well past the toes", (Edit("shin", 52.0), Edit("lead_heel", 12.0))
     ),
-    "KNEE_CAVES_IN": Mistake("front knee 60 degrees inward of the foot", (Edit("lead_knee_in", 60.0),)),
-    "TOO_SHALLOW": Mistake("only 40 % of the way down", high=0.6),
+    "KNEE_CAVES_IN": Mistake("front knee 40 degrees (about 20 cm) inward of the foot", (Edit("lead_knee_in", 40.0),)),
+    "TOO_SHALLOW": Mistake("front thigh stops 50 degrees short of level", _SHALLOW),
     "TORSO_LEAN": Mistake("trunk leans 50 degrees forward", (Edit("pitch", 46.0),)),
     "SHORT_STEP": Mistake("step shorter by 45 cm", (Edit("lead_foot_z", -0.45), Edit("trail_heel", 10.0))),
     "WOBBLE": Mistake(
@@ -170,7 +179,8 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
         "BOUNCE": Mistake("springs by half of the lift at the top", bounce=0.7),
         **_ALL,
     },
-    **{name: {**_ROWS, **_ALL} for name in ("bent_over_row", "one_arm_row")},
+    "bent_over_row": {**_ROWS, **_ALL},
+    "one_arm_row": {**_ROWS, **{k: v for k, v in _ALL.items() if k != "ASYMMETRY"}},
     "triceps_kickback": {
         "UPPER_ARM_SWINGS": Mistake("upper arm drops by 50 degrees at rest", (Edit("elev", -50.0, "rest"),)),
         "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 115 degrees", high=0.68),
@@ -178,17 +188,25 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
         **_ALL,
     },
     "overhead_triceps_extension": {
-        "UPPER_ARM_SWINGS": Mistake("upper arms tip 55 degrees forward at rest", (Edit("elev", -55.0, "rest"),)),
+        "UPPER_ARM_SWINGS": Mistake("upper arms tip 70 degrees forward at rest", (Edit("elev", -70.0, "rest"),)),
         "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 95 degrees", high=0.66),
-        "ELBOW_FLARE": Mistake("elbows 45 degrees apart", (Edit("plane", -45.0, "const"), Edit("rot", 30.0, "const"))),
+        "ELBOW_FLARE": Mistake(
+            "elbows 35 cm wider apart",
+            (Edit("plane", -45.0, "const"), Edit("rot", -88.0, "const"), Edit("elev", -20.0, "const")),
+        ),
         "BACK_ARCH": Mistake(
-            "trunk 32 degrees back",
-            (Edit("pitch", -16.0, "const"), Edit("flex", -16.0, "const"), Edit("root_z", 0.06, "const")),
+            "trunk 33 degrees back",
+            (Edit("pitch", -27.0, "const"), Edit("flex", -16.0, "const"), Edit("root_z", 0.09, "const")),
         ),
         **_ALL,
     },
-    "lunge": {**_LUNGES, **_ALL},
-    **{name: {**_SQUATS, **_ALL} for name in ("squat", "goblet_squat")},
+    "lunge": {
+        **_LUNGES,
+        **_ALL,
+        "RANGE_LOST": Mistake("the last front thigh stops 45 degrees short", _SHALLOW, ramp=True),
+        "ASYMMETRY": Mistake("one leg's lunge stops 50 degrees short", _SHALLOW, one_leg=True),
+    },
+    **{name: {**_SQUATS, **_ALL, "ASYMMETRY": _OBLIQUE} for name in ("squat", "goblet_squat")},
     "romanian_deadlift": {
         "SQUATTING": Mistake(
             "knees bend by 75 degrees more, trunk 20 degrees more upright",
@@ -205,6 +223,7 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
             (Edit("pitch", -20.0, "rest"), Edit("flex", -6.0, "rest"), Edit("root_z", 0.05, "rest")),
         ),
         **_ALL,
+        "ASYMMETRY": _OBLIQUE,
     },
     "chest_press": {**_CHEST, **_ALL},
     "chest_fly": {

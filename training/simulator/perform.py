@@ -95,9 +95,10 @@ class _Set:
         """(T,) whether that arm takes part."""
         return (self.working == lane) | (self.working == "both")
 
-    def leads(self, lane: str) -> NDArray[np.bool_]:
-        """(T,) whether that leg leads; with both working the left one counts as leading."""
-        return self.works(lane) if lane == "left" else self.working == lane
+    def leads(self, lane: str, mistake: bool = False) -> NDArray[np.bool_]:
+        """(T,) whether that side leads. Where both work: the left one, for a mistake the plan's ``lead``."""
+        lead = np.array([p.lead for p in self.plans])[self.progress.index] if mistake else np.array("left")
+        return (self.working == lane) | ((self.working == "both") & (lead == lane))
 
     def held(self, values: list[float]) -> F64:
         """(T,) one value per plan, constant over most of it, going over into the next one's around rest."""
@@ -199,8 +200,9 @@ def _add(channels: F64, name: str, work: _Set, amount: F64 | float, shape: str) 
     trunk."""
     if name.startswith(("lead_", "trail_")) or name in SIGNED:
         for lane in _LANES:
-            u = np.where(work.leads(lane), work.middle, 0.0)
-            gate = work.leads(lane) if shape != "far" else 1.0
+            leads = work.leads(lane, mistake=True)
+            u = np.where(leads, work.middle, 0.0)
+            gate = leads if shape != "far" else 1.0
             sign = -1.0 if lane == "right" and name in SIGNED else 1.0
             channels[:, targets(name, lane)[0]] += sign * amount * gate * _shape(shape, u, work)
     elif name in BODY_NAMES:

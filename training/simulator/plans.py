@@ -73,12 +73,13 @@ def plan_set(
 
     Args:
         side: left | right | both, or alternate (every repetition the other arm or leg).
-        mistakes: code → degree of every repetition; ``at``: index → code → degree of single ones besides.
+        mistakes: code → degree of every repetition (where only one side works, mistakes that compare the sides are
+            left out); ``at``: index → code → degree of single ones besides.
     Raises:
         ValueError: a code that this exercise does not have, or a degree outside (0, 1].
     """
     plans: list[RepetitionPlan] = []
-    weak_side = str(rng.choice(["left", "right"]))
+    weak_side = {"left": "right", "right": "left"}.get(side, str(rng.choice(["left", "right"])))
     clock = start_s
     for i in range(repetitions):
         share = i / max(repetitions - 1, 1)
@@ -91,6 +92,7 @@ def plan_set(
             float(pace.hold_s * jitter[1]),
             float(np.clip(speed * (1 - pace.out) * jitter[2], 0.16, 7.0)),
             side=who,
+            lead=weak_side,
             high=1.0 - pace.tiring * share - abs(float(np.clip(rng.normal(0, 0.012), -0.025, 0.025))),
             lag=float(np.clip(rng.normal(0, 0.015), -0.03, 0.03)),
             skew_out=float(np.exp(rng.normal(0, 0.12))),
@@ -126,13 +128,16 @@ def plant(
         m = known[code]
         if m.ramp:
             degree *= share
+        if plan.side != "both" and (m.lag or ((m.weak or m.one_leg) and plan.side != weak_side)):
+            continue  # what compares two sides needs both, or shows in an alternating set on the weak one
         if degree < 0.05:
             continue
         noted[code] = degree
+        high = plan.high - m.high * degree**m.power
         plan = replace(
             plan,
-            high=plan.high - m.high * degree,
-            low=min(plan.low + m.low * degree, plan.high - m.high * degree - 0.15),
+            high=high,
+            low=min(plan.low + m.low * degree**m.power, high - 0.15),
             jerk=max(plan.jerk, m.jerk * degree),
             bounce=max(plan.bounce, m.bounce * degree),
             fall=max(plan.fall, m.fall * degree),

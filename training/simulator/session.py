@@ -141,7 +141,7 @@ class _Script:
         form = generic.draw(rng) if exercise == generic.UNKNOWN else self._form(exercise)
         while self.ticks < until:
             self._set(form, until)
-            for _ in range(int(rng.integers(0, 4))):
+            for _ in range(int(rng.integers(0, 3))):
                 self._pause()
             if rng.random() < 0.15:
                 self._walk(arrive=False)
@@ -222,7 +222,7 @@ class _Script:
         plans = plan_set(
             form,
             rng,
-            int(rng.integers(1, fits + 1)),
+            max(1, round(fits * float(rng.beta(2.0, 1.2)))),
             pace=pace,
             side=side,
             mistakes=self._mistakes(form),

@@ -28,11 +28,12 @@ PHASES: Final = tuple(Phase)
 class RepetitionPlan:
     """One repetition to perform. ``start_s``: the movement's first instant (before the true onset, which is visible).
 
-    ``low`` and ``high``: the share of the exercise's range where it rests and where it turns. ``lag``: left behind
-    right, as a share of the way (negative: right behind left). ``weak_left``/``weak_right``: share of the range which
-    that side lacks. ``skew``: > 1 starts late. ``jerk``: 0..1 velocity falls to zero and back ``beats`` times on each
-    way. ``bounce``: share of the range that the far end springs back. ``fall``: 0..1 lets go on the way back.
-    ``mistakes``: code → degree in (0, 1]. ``reason``: set when it is not counted.
+    ``lead``: to which side one-sided mistakes go where both work. ``low`` and ``high``: the share of the exercise's
+    range where it rests and where it turns. ``lag``: left behind right, as a share of the way (negative: right behind
+    left). ``weak_left``/``weak_right``: share of the range which that side lacks. ``skew``: > 1 starts late. ``jerk``:
+    0..1 velocity falls to zero and back ``beats`` times on each way. ``bounce``: share of the range that the far end
+    springs back. ``fall``: 0..1 lets go on the way back. ``mistakes``: code → degree in (0, 1]. ``reason``: set when it
+    is not counted.
     """
 
     start_s: float
@@ -40,6 +41,7 @@ class RepetitionPlan:
     hold_s: float
     back_s: float
     side: str = "both"
+    lead: str = "left"
     low: float = 0.0
     high: float = 1.0
     lag: float = 0.0
