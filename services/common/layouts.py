@@ -136,21 +136,28 @@ def _repcount104(array: F32) -> tuple[F32, F32, int, int]:
         raise InputError(f"A repcount104 sequence has the shape (T, 104), this array has {array.shape}.")
     points = array[:, :99].reshape(-1, 33, 3)
     found = np.any(points != 0, axis=(1, 2))
-    body = points[:, _MEDIAPIPE].astype(np.float64)
+    keypoints = unsqueeze(points[:, _MEDIAPIPE], found)
+    return _picture_or_pseudo(keypoints, np.repeat(found[:, None], K, axis=1).astype(np.float32))
+
+
+def unsqueeze(body: F32, found: NDArray[np.bool_]) -> F32:
+    """Bodies (T, 17, 3) whose axes were scaled frame by frame → places (T, 17, 2) in m, feet standing at the origin.
+
+    ``found`` (T,): frames with a body. Causal.
+    """
+    exact = body.astype(np.float64)
     pairs = np.array([(INDEX[a], INDEX[b]) for a, b in _BONES_M])
     lengths = np.array(list(_BONES_M.values()))
-    squared = _axis_scales(body[:, pairs[:, 0]] - body[:, pairs[:, 1]], lengths)
-    logs = 0.5 * np.log(squared)
+    logs = 0.5 * np.log(_axis_scales(exact[:, pairs[:, 0]] - exact[:, pairs[:, 1]], lengths))
     smooth = np.zeros_like(logs)
     state: NDArray[np.float64] | None = None
     for t in range(len(logs)):
         if found[t]:
             state = logs[t] if state is None else state + 0.35 * (logs[t] - state)
         smooth[t] = state if state is not None else 0.0
-    keypoints = (body[..., :2] * np.exp(smooth)[:, None, :]).astype(np.float32)
+    keypoints = (exact[..., :2] * np.exp(smooth)[:, None, :]).astype(np.float32)
     feet = keypoints[:, [INDEX["left_ankle"], INDEX["right_ankle"]]].mean(axis=1, keepdims=True)
-    scores = np.repeat(found[:, None], K, axis=1).astype(np.float32)
-    return _picture_or_pseudo(keypoints - feet, scores)
+    return np.asarray(keypoints - feet)
 
 
 _LAYOUTS: Final[dict[str, Callable[[F32], tuple[F32, F32, int, int]]]] = {

@@ -215,6 +215,11 @@ def harsh(keypoints: F32, scores: F32, rng: np.random.Generator) -> tuple[F32, F
     for _ in range(int(rng.poisson(0.4))):
         a = int(rng.integers(n))
         scores[a : a + int(rng.integers(1, 12))] = 0.0
+    if rng.random() < 0.12:  # a layout without a head
+        scores[:, :5] = 0.0
+    if rng.random() < 0.08:  # limbs that are never found
+        never = [(7, 9), (8, 10), (9, 10), (15, 16), (11, 12), (7, 8, 9, 10), (13, 15), (14, 16)][int(rng.integers(8))]
+        scores[:, never] = 0.0
     cropped = rng.random()
     if cropped < 0.22:  # the lower body is outside the picture
         lowest = [13, 14, 15, 16] if rng.random() < 0.5 else [11, 12, 13, 14, 15, 16]

@@ -60,7 +60,7 @@ def see(motion: Motion, start_s: float, rng: np.random.Generator) -> tuple[F32, 
     """A view of the motion as a pose network would give it, at the ticks from ``start_s``: (T, 17, 2) px, (T, 17)."""
     first = round(start_s * motion.fps)
     joints = motion.joints[first : first + round((SECONDS + 0.2) * motion.fps)]
-    keypoints, scores = quick_view(joints, rng, motion.fps)
+    keypoints, scores = quick_view(joints, rng, motion.fps, squeezed=rng.random() < 0.15)
     return at_ticks(keypoints, scores, motion.fps, rng)
 
 

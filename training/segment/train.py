@@ -138,6 +138,8 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
         sample = torch.from_numpy(pool._chunks[0].features[:, ::7].reshape(-1, pool._chunks[0].features.shape[-1]))
         trainer = Trainer(args.hidden, args.steps or 10**9, args.rate, device)
         trainer.network.set_scaling(sample.float().to(device))
+        if args.start:
+            trainer.network.load_state_dict(torch.load(args.start, weights_only=True))
         for _ in range(min(3, args.pool - 1)):
             pool.renew()
         started, lines = time.perf_counter(), []
@@ -172,6 +174,7 @@ def _finish(
     about = {
         "command": f"python -m training.segment.train --steps {trainer.step} --seed {args.seed} --hidden {args.hidden}"
         f" --batch {args.batch} --rate {args.rate} --renew {args.renew}",
+        "earlier_stage": json.loads(args.earlier.read_text()) if args.earlier else None,
         "seed": args.seed,
         "steps": trainer.step,
         "data": "motion simulator only (training/simulator, training/segment/augment.py); no recorded data",
@@ -194,6 +197,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--out", type=Path, default=Path("services/segment/models/segment.onnx"))
     p.add_argument("--checkpoint", type=Path, default=None, help="also write torch weights here")
+    p.add_argument("--start", type=Path, default=None, help="torch weights of an earlier stage to go on from")
+    p.add_argument("--earlier", type=Path, default=None, help="side file of that stage, to be told in this one's")
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--batch", type=int, default=24)
     p.add_argument("--rate", type=float, default=3e-3)

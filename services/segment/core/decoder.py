@@ -319,7 +319,7 @@ class TrackDecoder:
         again = sample.out > sample.back and sample.out >= settings.out_on
         candidate.again_ticks = candidate.again_ticks + 1 if again else 0
         if candidate.again_ticks >= 2:
-            if candidate.low < settings.touch_share * candidate.peak:
+            if candidate.half or candidate.low < settings.touch_share * candidate.peak:
                 return made + self._touch(candidate)
             self.mode = Mode.OUT
             return made

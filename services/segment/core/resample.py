@@ -70,7 +70,7 @@ def resample(
     sides = [((weight > 1e-6) & (sign * late > -0.01)) @ seen for sign in (1.0, -1.0)]
     lopsided = (sides[0] == 0) | (sides[1] == 0)  # few frames: a line is truer than an average to one side
     for k in np.nonzero(lopsided.any(axis=0))[0]:
-        _bridge(k, times_s, keypoints, scores, seen[:, k], ticks_s, lopsided[:, k], places, level)
+        _bridge(int(k), times_s, keypoints, scores, seen[:, k], ticks_s, lopsided[:, k], places, level)
     return places.astype(np.float32), level.astype(np.float32)
 
 
