@@ -1,6 +1,7 @@
 """``formcheck segment`` and ``formcheck assess``: a pose sequence through the same streaming path as a video."""
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,20 +87,17 @@ def _read_array(path: Path) -> NDArray[np.generic]:
     if path.is_dir() or not path.exists():
         raise InputError(f"{path}: no such file; give poses as .npy or .npz")
     try:
-        loaded = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as e:
-        raise InputError(f"{path}: is not a NumPy array file; save poses with numpy.save or numpy.savez") from e
-    if isinstance(loaded, np.lib.npyio.NpzFile):
-        with loaded:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                return np.asarray(loaded)
             key = next((k for k in _KEYS if k in loaded.files), None)
             if key is None:
                 found = ", ".join(loaded.files) or "nothing"
                 raise InputError(f"{path}: holds {found}; name the poses keypoints, poses or joints")
-            try:
-                loaded = loaded[key]
-            except (ValueError, OSError, zipfile.BadZipFile) as e:
-                raise InputError(f"{path}: the array {key} cannot be read ({e})") from e
-    return np.asarray(loaded)
+            return np.asarray(loaded[key])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as e:
+        raise InputError(f"{path}: is not a NumPy array file; save poses with numpy.save or numpy.savez") from e
 
 
 def run_sequence(
