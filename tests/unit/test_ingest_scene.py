@@ -99,6 +99,33 @@ def test_a_change_of_shot_behind_black_is_one_cut() -> None:
     assert 26 <= found[0] <= 37
 
 
+def test_a_video_with_black_bars_still_shows_its_cuts() -> None:
+    """A phone's portrait video in a wide frame is two thirds black."""
+    rng = np.random.default_rng(15)
+
+    def shot(i: int) -> Picture:
+        out = np.zeros((180, 320), np.float32)
+        out[:, 110:210] = with_person(room(31 if i < 20 else 32), i / FPS)[:, 110:210]
+        return picture(out, rng)
+
+    assert cuts([shot(i) for i in range(40)]) == [20]
+
+
+def test_a_fade_in_from_black_at_the_start_is_no_cut() -> None:
+    rng, base = np.random.default_rng(16), room(33)
+    assert cuts([picture(base * min(1.0, i / 12), rng) for i in range(30)]) == []
+
+
+def test_a_cut_to_a_dark_scene_is_found_though_late() -> None:
+    rng = np.random.default_rng(17)
+    dark = room(34) * 0.25
+    dark[:, 40:] *= 0.3
+    dark[40:70, 60:280] = 90
+    found = cuts([picture(room(35) if i < 20 else dark, rng) for i in range(80)])
+    assert len(found) == 1
+    assert 20 <= found[0] <= 20 + 31
+
+
 def test_a_freeze_is_marked_after_a_quarter_second_and_until_it_ends() -> None:
     rng, base = np.random.default_rng(6), room(10)
     moving = [picture(with_person(base, i / FPS), rng) for i in range(30)]

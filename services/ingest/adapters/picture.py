@@ -70,8 +70,8 @@ class PictureMaker:
     @property
     def scale(self) -> float:
         """Factor from px of the delivered picture to px of the source picture (upright, square pixels)."""
-        long = max(range(2), key=lambda i: self.size[i])
-        return self.source_size[long] / self.size[long]
+        short = min(range(2), key=lambda i: self.size[i])
+        return self.source_size[short] / self.size[short]
 
     def make(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB, C-contiguous; it owns its memory or keeps the frame that does alive."""
@@ -94,7 +94,7 @@ class PictureMaker:
         )  # fmt: skip
         plane: Any = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height_px, : width_px * 3]
-        return rows.reshape(height_px, width_px, 3)  # a copy only where rows are padded
+        return np.ascontiguousarray(rows).reshape(height_px, width_px, 3)  # a copy only where rows are padded
 
     def _changed_size(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """A stream may change its picture size; it is fitted into the first one's, with black bars."""

@@ -57,6 +57,7 @@ _BLACK: Final = 24.0
 _WHITE: Final = 238.0
 _BLANK_SHARE: Final = 0.75  # of the picture: it shows nothing but captions
 _LIT_SHARE: Final = 0.5
+_BLANK_MOST_S: Final = 1.0
 _ACROSS_MATCH_MIN: Final = 0.85
 
 _EPSILON_S: Final = 1e-6
@@ -134,11 +135,30 @@ def _correlation(a: F32, b: F32) -> float:
     return float(x @ y) / power**0.5 if power > 0 else 1.0
 
 
+def _textured(small: F32) -> int:
+    """How many blocks show something."""
+    return int(np.count_nonzero(_blocks(small).std(1) >= TEXTURE_MIN))
+
+
+def _without_bars(a: F32, b: F32) -> tuple[F32, F32]:
+    """Both cut to where either is not black and stretched to full size: the edge of a bar must not do for a match."""
+    shown = np.maximum(a, b) > _BLACK
+    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    if len(rows) == 0 or (rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1) == _SMALL:
+        return a, b
+    y = np.linspace(rows[0], rows[-1], _SMALL[0]).round().astype(np.intp)
+    x = np.linspace(columns[0], columns[-1], _SMALL[1]).round().astype(np.intp)
+    return a[np.ix_(y, x)], b[np.ix_(y, x)]
+
+
 def match(before: F32, after: F32) -> float:
     """How well the blocks of ``after`` are found in ``before`` near their place: mean correlation, -1 .. 1.
 
-    1 where fewer than three blocks have any texture: then there is nothing to tell by.
+    1 where fewer than three blocks of either have any texture: then there is nothing to tell by.
     """
+    if _textured(before) < _TEXTURED_MIN:
+        return 1.0
+    before, after = _without_bars(before, after)
     windows, contrast = _normalised(sliding_window_view(before, _BLOCK).reshape(-1, _BLOCK[0] * _BLOCK[1]))
     blocks, deviation = _normalised(_blocks(after))
     seen = deviation >= TEXTURE_MIN
@@ -194,6 +214,7 @@ class _CutDetector:
         self._before: F32 = np.zeros(_SMALL, np.float32)
         self._lit: F32 = self._before
         self._blank = False
+        self._blank_since_s = 0.0
         self._shown: deque[tuple[float, F32]] = deque(maxlen=6)
         self._recent: deque[tuple[float, float]] = deque()
 
@@ -205,7 +226,7 @@ class _CutDetector:
         difference = float(np.abs(small - before).mean())
         usual = self._usual(time_s)
         self._recent.append((time_s, difference))
-        was_blank, self._blank = self._blank, self._is_blank(small)
+        was_blank, self._blank = self._blank, self._is_blank(small, time_s)
         if self._blank:
             return False
         if was_blank:
@@ -220,9 +241,8 @@ class _CutDetector:
 
     @staticmethod
     def _differ(before: F32, after: F32, difference: float, abrupt: bool, step_s: float) -> bool:
-        if not abrupt:
-            if difference < _ALIKE_DIFFERENCE or _correlation(before, after) > _ALIKE_CORRELATION:
-                return False
+        if not abrupt and (difference < _ALIKE_DIFFERENCE or _correlation(before, after) > _ALIKE_CORRELATION):
+            return False
         found = match(before, after)
         return found < match_min(step_s) or (abrupt and found < _ABRUPT_MATCH)
 
@@ -237,11 +257,21 @@ class _CutDetector:
             self._recent.popleft()
         return max(d for _, d in self._recent) if len(self._recent) >= 2 else float("inf")
 
-    def _is_blank(self, small: F32) -> bool:
-        """Faded to black (or burnt to white) but for captions; shots must not be compared with that, but across it."""
-        black, white = np.count_nonzero(small < _BLACK) / small.size, np.count_nonzero(small > _WHITE) / small.size
+    def _is_blank(self, small: F32, time_s: float) -> bool:
+        """Faded to black (or burnt to white) but for captions; shots must not be compared with that, but across it.
+
+        A picture that stays dark is a dark scene; one that always had black bars is not blank for them.
+        """
         limit = _LIT_SHARE if self._blank else _BLANK_SHARE
-        return bool(max(black, white) > limit)
+        blank = _textured(small) < _TEXTURED_MIN
+        for now, lit in ((small < _BLACK, self._lit < _BLACK), (small > _WHITE, self._lit > _WHITE)):
+            share = np.count_nonzero(now) / small.size
+            blank = blank or (share > limit and np.count_nonzero(lit) / small.size < _LIT_SHARE)
+        if not blank:
+            return False
+        if not self._blank:
+            self._blank_since_s = time_s
+        return time_s - self._blank_since_s < _BLANK_MOST_S or _textured(small) < _TEXTURED_MIN
 
 
 class _FreezeDetector:
