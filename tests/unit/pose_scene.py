@@ -88,9 +88,10 @@ class Scene:
         mine = actor.place(n / self.fps)
         for other in self.actors:
             at = other.place(n / self.fps)
-            if other.depth > actor.depth and at is not None and mine is not None:
-                if abs(at[0] - mine[0]) < 0.35 * actor.size_px and abs(at[1] - mine[1]) < actor.size_px:
-                    return True
+            if other.depth <= actor.depth or at is None or mine is None:
+                continue
+            if abs(at[0] - mine[0]) < 0.35 * actor.size_px and abs(at[1] - mine[1]) < actor.size_px:
+                return True
         return False
 
     def answer(self, plan: Plan) -> list[Instances]:

@@ -44,6 +44,8 @@ def oks_matrix(a: F64, a_scores: F64, a_size_px: F64, b: F64, b_scores: F64) -> 
 def oks_either_way(a: F64, a_scores: F64, a_size_px: F64, b: F64, b_scores: F64) -> F64:
     """As ``oks_matrix``, but a pose with left and right exchanged is the same body too: networks mix them up."""
     straight = oks_matrix(a, a_scores, a_size_px, b, b_scores)
+    if straight.size == 0 or straight.min() > 0.5:
+        return straight
     crossed = oks_matrix(a, a_scores, a_size_px, b[:, MIRROR], b_scores[:, MIRROR])
     return np.maximum(straight, crossed)
 
@@ -86,13 +88,20 @@ def torso_centre(keypoints: F64, scores: F64) -> F64:
     return keypoints[any_seen].mean(axis=0) if any_seen.any() else keypoints.mean(axis=0)
 
 
+def middle(values: F64) -> F64:
+    """The median over the first axis; many times faster than numpy's on a handful of rows."""
+    ordered = np.sort(values, axis=0)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
 def common_shift(a: F64, a_scores: F64, b: F64, b_scores: F64) -> F64:
     """(2,) px from pose a to pose b: of the shoulders and hips that both see (else of all joints they share)."""
     both = (a_scores >= SEEN_MIN) & (b_scores >= SEEN_MIN)
     joints = TORSO[both[TORSO]]
     if len(joints) == 0:
         joints = np.flatnonzero(both)
-    return np.median(b[joints] - a[joints], axis=0) if len(joints) else np.zeros(2)
+    return middle(b[joints] - a[joints]) if len(joints) else np.zeros(2)
 
 
 def quality(scores: F64) -> float:

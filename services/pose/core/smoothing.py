@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.skeleton import VISIBLE_MIN, K
-from services.pose.core.similarity import F64
+from services.pose.core.similarity import F64, middle
 
 HIDDEN_MAX: Final = 0.29
 """The score of a joint that is hidden because it jumped; below VISIBLE_MIN."""
@@ -104,14 +104,14 @@ class JointFilter:
         s = self.settings
         miss = keypoints - ahead
         if comparable.sum() >= 5:  # the camera shook, or the whole body moved: no single joint's jump
-            miss = miss - np.median(miss[comparable], axis=0)
+            miss = miss - middle(miss[comparable])
         far = np.hypot(miss[:, 0], miss[:, 1]) / size_px
         limit = s.jump_size + s.jump_speed * dt
         out = comparable & (far > limit)
-        for pair in _SIDES:
-            out |= self._snapped(pair, keypoints, ahead, far, comparable, size_px)
-        gone = ~out & comparable
-        self.suspect_s[gone] = np.inf
+        if (far[comparable] > 0.6 * s.snap_apart).any():
+            for pair in _SIDES:
+                self._snapped(pair, keypoints, ahead, far, comparable, size_px, out)
+        self.suspect_s[comparable & ~out] = np.inf
         for j in np.flatnonzero(out):
             there = self.suspect_s[j] < np.inf and np.hypot(*(keypoints[j] - self.suspect[j])) < limit * size_px
             if not there:
@@ -131,9 +131,10 @@ class JointFilter:
         far: F64,
         comparable: NDArray[np.bool_],
         size_px: float,
-    ) -> NDArray[np.bool_]:
+        out: NDArray[np.bool_],
+    ) -> None:
         """One joint of a pair lands on its counterpart at once, though they were apart: it was taken for it."""
-        s, out = self.settings, np.zeros(K, bool)
+        s = self.settings
         left, right = pair
         if comparable[left] and comparable[right]:
             now = np.hypot(*(keypoints[left] - keypoints[right])) / size_px
@@ -141,7 +142,6 @@ class JointFilter:
             worse = left if far[left] > far[right] else right
             if now < s.snap_together and before > s.snap_apart and far[worse] > 0.6 * s.snap_apart:
                 out[worse] = True
-        return out
 
     def _advance(
         self,
