@@ -1,6 +1,6 @@
 """Repetitions of recorded pose sequences, on the streaming path, against people's labels.
 
-    python -m bench.score_sequences [--data rmd repcount_poses pose_trainer] [--network FILE] [--json FILE]
+    python -m bench.score_sequences [--data rmd repcount_poses pose_trainer simulator] [--network FILE] [--json FILE]
 
 Definitions are those of ``reference/score_sequences.py`` beside the data; no class is given to the network.
 """
@@ -138,11 +138,59 @@ def _pose_trainer(network: RecurrentNetwork) -> dict[str, Any]:
     return {"one": float(np.mean(counts == 1)), "none": float(np.mean(counts == 0))}
 
 
+def session_frames(seed: int, edited: float = 0.0) -> tuple[list[PoseFrame], Any]:
+    """A simulated recording by the law of motion that no training uses, as pose frames; and its motion."""
+    from training.simulator.session import sample_session
+
+    rng = np.random.default_rng([seed, 77])
+    session = sample_session(rng, duration_s=30.0, family="held_out", edited=edited)
+    motion, frames = session.motion, []
+    for i, (k, s) in enumerate(zip(session.keypoints, session.scores, strict=True)):
+        people: tuple[TrackedPose, ...] = ()
+        if (s > 0).any():
+            people = (TrackedPose(1, k, s, np.zeros(4, np.float32)),)
+        frames.append(
+            PoseFrame(
+                LOCAL_STREAM, i, i / motion.fps, session.width_px, session.height_px, people,
+                cut=bool(motion.cut[i]), frozen=bool(motion.frozen[i]),
+            )
+        )  # fmt: skip
+    return frames, motion
+
+
+def _simulator(scorer: ModuleType, network: RecurrentNetwork, boot: int, sessions: int) -> dict[str, Any]:
+    truth, found, right, named, minutes, ghosts, late = {}, {}, 0, 0, 0.0, 0, []
+    for seed in range(sessions):
+        frames, motion = session_frames(seed)
+        name = f"{seed:03d}"
+        counted = [r for r in motion.repetitions if r.counted]
+        truth[name] = {"reps": [[r.onset_s * FPS, r.offset_s * FPS] for r in counted], "class": motion.exercise}
+        events, _ = stream(frames, network, frames[-1].time_s)
+        reps = [e for e in events if e.status is Status.CONFIRMED]
+        found[name] = reps
+        minutes += frames[-1].time_s / 60
+        for e in reps:
+            hits = [r for r in counted if r.onset_s <= 0.5 * (e.onset_s + (e.offset_s or 0)) <= r.offset_s]
+            ghosts += not hits
+            late += [e.decided_s - r.offset_s for r in hits]
+            named += bool(hits) and hits[0].exercise != "unknown"
+            right += bool(hits) and hits[0].exercise == e.exercise and e.exercise != "unknown"
+    result = scorer.score_reps(_spans(found), truth, boot=boot)
+    print(_line("simulator, held-out law", result["overall"]))
+    for name, summary in result["per_class"].items():
+        print(_line(f"  {name}", {k: v for k, v in summary.items() if k in ("n", "obo", "exact", "rep_f1_pool")}))
+    delay = np.percentile(late, [50, 95]) if late else [np.nan, np.nan]
+    print(f"  exercise right {right / max(named, 1):.2f} of {named}; ghosts {ghosts / minutes:.2f} per minute;"
+          f" decided after the true offset p50 {delay[0]:.2f} s, p95 {delay[1]:.2f} s")  # fmt: skip
+    return {"overall": result["overall"], "exercise": right / max(named, 1), "ghosts_per_minute": ghosts / minutes}
+
+
 def main(arguments: list[str]) -> None:
     """Prints a table per folder."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--data", nargs="*", default=list(LAYOUTS), choices=list(LAYOUTS))
+    p.add_argument("--data", nargs="*", default=list(LAYOUTS), choices=[*LAYOUTS, "simulator"])
     p.add_argument("--network", type=Path, default=SHIPPED)
+    p.add_argument("--sessions", type=int, default=60, help="simulated recordings")
     p.add_argument("--boot", type=int, default=1000)
     p.add_argument("--json", type=Path)
     args = p.parse_args(arguments)
@@ -154,6 +202,8 @@ def main(arguments: list[str]) -> None:
         out["repcount_poses"] = _repcount(scorer, network, args.boot)
     if "pose_trainer" in args.data:
         out["pose_trainer"] = _pose_trainer(network)
+    if "simulator" in args.data:
+        out["simulator"] = _simulator(scorer, network, args.boot, args.sessions)
     if args.json:
         args.json.write_text(json.dumps(out, indent=1, default=str))
 

@@ -30,6 +30,16 @@ _ANGLES: Final = (
     ("knee", "hip", "knee", "ankle"),
 )
 _VISIBLE: Final = (0, *range(5, K))
+_ANGLE_INDEX: Final = np.array([[INDEX[f"{s}_{angle[k]}"] for angle in _ANGLES for s in _SIDES] for k in (1, 2, 3)])
+_LIMBS: Final = (
+    ("left_shoulder", "right_shoulder", 1.35),
+    *((f"{s}_{a}", f"{s}_{b}", r) for s in _SIDES for a, b, r in (
+        ("shoulder", "hip", 1.0), ("shoulder", "elbow", 1.5), ("hip", "knee", 1.1), ("knee", "ankle", 1.1)
+    )),
+)  # fmt: skip
+"""Limbs and how many of them make a torso's length."""
+_LIMB_INDEX: Final = np.array([[INDEX[a] for a, _, _ in _LIMBS], [INDEX[b] for _, b, _ in _LIMBS]])
+_LIMB_RATIO: Final = np.array([r for _, _, r in _LIMBS], np.float32)
 
 
 def _names() -> tuple[str, ...]:
@@ -142,18 +152,9 @@ class FeatureExtractor:
 
     def _scale(self, body: F32, seen: NDArray[np.bool_]) -> F32:
         """The body's size (N,) px, about its torso's length: the longest of what its limbs say, averaged."""
-
-        def limb(a: str, b: str, ratio: float) -> F32:
-            i, j = INDEX[a], INDEX[b]
-            return np.asarray(_length(body[:, i] - body[:, j]) * ratio * (seen[:, i] & seen[:, j]))
-
-        sizes = [limb("left_shoulder", "right_shoulder", 1.35)]
-        for side in _SIDES:
-            sizes.append(limb(f"{side}_shoulder", f"{side}_hip", 1.0))
-            sizes.append(limb(f"{side}_shoulder", f"{side}_elbow", 1.5))
-            sizes.append(limb(f"{side}_hip", f"{side}_knee", 1.1))
-            sizes.append(limb(f"{side}_knee", f"{side}_ankle", 1.1))
-        size = np.max(np.stack(sizes), axis=0)
+        a, b = _LIMB_INDEX
+        lengths = _length(body[:, a] - body[:, b]) * _LIMB_RATIO * (seen[:, a] & seen[:, b])
+        size = lengths.max(axis=1)
         there = size > 1e-3
         self.ticks = self.ticks + there
         rate = np.maximum(1.0 / np.maximum(self.ticks, 1.0), 1.0 / _SCALE_TICKS)
@@ -189,16 +190,13 @@ class FeatureExtractor:
 
     def _angles(self, body: F32) -> F32:
         """(N, 16) cos and |sin| of the joint angles in the picture; 0, 0 where a joint was never seen."""
-        columns = []
-        for angle in _ANGLES:
-            for side in _SIDES:
-                a, b, c = (INDEX[f"{side}_{p}"] for p in (angle[1], angle[2], angle[3]))
-                u, v = body[:, a] - body[:, b], body[:, c] - body[:, b]
-                norm = np.maximum(_length(u) * _length(v), 1e-3)
-                known = self.ever[:, a] * self.ever[:, b] * self.ever[:, c]
-                columns.append((u * v).sum(axis=1) / norm * known)
-                columns.append(np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / norm * known)
-        return np.stack(columns, axis=1).astype(np.float32)
+        a, b, c = _ANGLE_INDEX
+        u, v = body[:, a] - body[:, b], body[:, c] - body[:, b]  # (N, 8, 2)
+        norm = np.maximum(_length(u) * _length(v), 1e-3)
+        known = self.ever[:, a] * self.ever[:, b] * self.ever[:, c]
+        cos = (u * v).sum(axis=-1) / norm * known
+        sin = np.abs(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0]) / norm * known
+        return np.stack([cos, sin], axis=-1).reshape(self.n, -1).astype(np.float32)
 
     def _visibility(self, scores: F32, seen: NDArray[np.bool_]) -> F32:
         """(N, 14): the scores of the joints used, then whether there is a body at all."""

@@ -62,8 +62,8 @@ def resample(
     seen = scores >= VISIBLE_MIN
     mass = weight @ seen  # (N, 17)
     total = weight.sum(axis=1, keepdims=True)
-    places = np.einsum("nt,tk,tkc->nkc", weight, seen, keypoints, optimize=True)
-    places = places / np.maximum(mass, 1e-9)[..., None]
+    shown = (keypoints * seen[..., None]).reshape(len(keypoints), -1)
+    places = (weight @ shown).reshape(len(ticks_s), *keypoints.shape[1:]) / np.maximum(mass, 1e-9)[..., None]
     level = (weight @ scores) / np.maximum(total, 1e-9)
     level = np.where(mass > 0, np.maximum(level, VISIBLE_MIN), np.minimum(level, VISIBLE_MIN * 0.9))
     late = (times_s[None, :] - ticks_s[:, None]) * TICK_HZ
