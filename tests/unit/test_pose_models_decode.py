@@ -98,12 +98,14 @@ def test_wrong_outputs_are_refused() -> None:
     whole = [Region.whole(G, G)]
     with pytest.raises(ShapeError, match="MoveNet"):
         movenet.decode(heads[:3], whole, [True])
+    with pytest.raises(ShapeError, match="single-person"):
+        movenet.decode_single(heads, whole, [True])
     with pytest.raises(ShapeError, match="2254"):
         blazepose.decode_detector(heads[:2], whole, [False])
     with pytest.raises(ShapeError, match="195"):
         blazepose.decode_landmarks(heads[:3], whole, [True])
     with pytest.raises(ShapeError, match="as many"):
-        Profile.get("movenet").decode(heads, whole * 2, [True, True])
+        Profile.get("movenet").decode(heads, whole * 2, [False, False])
     with pytest.raises(ShapeError, match="two networks"):
         two = [np.concatenate([h, h]) for h in heads]
         Profile.get("blazepose").decode(two, whole * 2, [True, False])
@@ -128,6 +130,17 @@ def _body(angle: float) -> tuple[np.ndarray, np.ndarray]:
     keypoints[0] = (0, -140)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     return (keypoints @ turn.T + (500, 400)).astype(np.float32), np.ones(K, np.float32)
+
+
+def test_single_network_decoding_goes_by_the_region() -> None:
+    joints = np.random.default_rng(7).uniform(0.2, 0.8, (2, K, 3)).astype(np.float32)
+    regions = [Region(50, 60, 100), Region(0, 0, 10, 0.3)]
+    found = movenet.decode_single((joints, np.array([[0.4], [0.7]], np.float32)), regions, [True, True])
+    for i in range(2):
+        assert np.allclose(found[i].keypoints[0], regions[i].to_picture(joints[i, :, :2]))
+        assert np.array_equal(found[i].scores[0], joints[i, :, 2])
+        assert len(found[i]) == len(found[i].regions) == 1
+    assert [float(f.centre[0]) for f in found] == pytest.approx([0.4, 0.7])
 
 
 @pytest.mark.parametrize("name", ["movenet", "blazepose"])

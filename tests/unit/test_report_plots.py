@@ -103,7 +103,7 @@ def test_a_squat_is_lowered_first() -> None:
 
 
 def test_numbers_in_words() -> None:
-    assert (clock(75.26), clock(3671.0), clock(0.0)) == ("1:15.2", "1:01:11.0", "0:00.0")
+    assert (clock(75.26), clock(3671.0), clock(0.0)) == ("1:15.3", "1:01:11.0", "0:00.0")
     assert (quantity(47.2, "deg"), quantity(0.36, "s"), quantity(None, "deg")) == ("47°", "0.36 s", "–")
     assert quantity(0.321, "torso lengths") == "0.32 torso lengths"
     assert (percent(0.123), percent(-0.04, signed=True), percent(0.0, signed=True)) == ("12 %", "−4 %", "0 %")

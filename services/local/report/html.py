@@ -117,6 +117,9 @@ def _timings(timings: dict[str, float]) -> list[tuple[str, str]]:
     """Names with their unit suffix taken apart: ``decode_s`` → (``decode``, ``1.30 s``)."""
     shown = []
     for name, value in timings.items():
+        if name.endswith("_per_s"):
+            shown.append((name.removesuffix("_per_s").replace("_", " "), f"{value:.1f} /s"))
+            continue
         stem, _, unit = name.rpartition("_")
         known = {"s": "s", "ms": "ms", "fps": "frames/s", "mb": "MB"}.get(unit)
         text = f"{value:.2f} {known}" if known and stem else f"{value:,.0f}" if value == int(value) else f"{value:.2f}"

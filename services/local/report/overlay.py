@@ -1,5 +1,6 @@
 """What is burnt into the annotated video: skeletons, counts, phases, errors where they happen, cues. Pure drawing."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,7 +71,7 @@ class Overlay:
 
     def draw(self, image: NDArray[np.uint8], time_s: float) -> None:
         """Burn in what is known at ``time_s`` (source time, s) into ``image`` (H, W, 3) RGB, in place."""
-        unit = max(9, round(min(image.shape[0], image.shape[1] * 0.75) * 0.036))  # px; the size of plain text
+        unit = max(9, round(math.sqrt(image.shape[0] * image.shape[1]) * 0.031))  # px; the size of plain text
         placed: list[tuple[_Actor, F32, F32]] = []
         for actor in sorted(self._actors, key=lambda a: a.trains):
             pose = _pose_at(actor.person, time_s)

@@ -169,6 +169,8 @@ def line_lane(
     for one in series:
         t, v = _with_gaps(times_s, one.values)
         body.append(f'<path class="curve {escape(one.css)}" d="{path(_xs(axis, t), y(v))}"/>')
+    if not any(np.isfinite(one.values).any() for one in series):
+        body.append(f'<text class="absent" x="{LEFT_PX + 10}" y="{height / 2 + 4:g}">not in sight</text>')
     for value, text in ticks:
         at = float(y(value))
         body.append(f'<text class="tick" x="{LEFT_PX - 4}" y="{at + 4:g}" text-anchor="end">{escape(text)}</text>')

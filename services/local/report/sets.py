@@ -141,7 +141,7 @@ def _measure_chart(
         if value is None or value != value:
             columns.append(Column(str(r.index), (), "", ""))
             continue
-        text = percent(value).replace(" ", "") if as_percent else f"{value:.2g}"
+        text = percent(value).replace(" ", "") if as_percent else f"{value:.{1 if abs(value) >= 1 else 2}f}"
         columns.append(Column(str(r.index), ((abs(value), css),), text, f"Repetition {r.index}: {text}"))
     if not any(c.parts for c in columns):
         return None

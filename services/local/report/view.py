@@ -55,7 +55,7 @@ class Card:
 
     anchor: str
     title: str
-    span: str
+    span: tuple[str, ...]
     counted: bool
     verdict: str  # clean | wrong | attempt
     score: int | None
@@ -97,7 +97,8 @@ def headline(person: PersonResult) -> Headline:
     counted = [r for r in final if r.status is Status.CONFIRMED]
     verdicts = [a for r in counted if (a := person.assessment_of(r.id)) is not None]
     kinds = Counter(r.exercise for r in counted)
-    names = ", ".join(exercise_words(k) for k, _ in kinds.most_common()) or "No exercise"
+    known = [k for k, _ in kinds.most_common() if k != "unknown"] or list(kinds)
+    names = ", ".join(exercise_words(k) for k in known) or "No exercise"
     made: Counter[str] = Counter(code for a in verdicts for code in {e.code for e in a.errors})
     weight = Counter({code: sum(e.severity for a in verdicts for e in a.errors if e.code == code) for code in made})
     focus, detail, cue = "", "", ""
@@ -142,15 +143,15 @@ def _title(repetition: Repetition) -> str:
     return f"Repetition {repetition.index}" if repetition.status is Status.CONFIRMED else "Not counted"
 
 
-def _span(repetition: Repetition, several_sets: bool, several_exercises: bool) -> str:
+def _span(repetition: Repetition, several_sets: bool, several_exercises: bool) -> tuple[str, ...]:
     """When it was, how long it took; of which set and exercise where that is not plain."""
     parts = [f"Set {repetition.set_index}"] if several_sets and repetition.status is Status.CONFIRMED else []
     if several_exercises:
         parts.append(exercise_words(repetition.exercise))
     if repetition.offset_s is None:
-        return " · ".join([*parts, f"from {clock(repetition.onset_s)}"])
+        return (*parts, f"from {clock(repetition.onset_s)}")
     parts.append(f"{clock(repetition.onset_s)}–{clock(repetition.offset_s)}")
-    return " · ".join([*parts, quantity(repetition.offset_s - repetition.onset_s, "s")])
+    return (*parts, quantity(repetition.offset_s - repetition.onset_s, "s"))
 
 
 def _card(

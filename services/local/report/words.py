@@ -134,7 +134,7 @@ def percent(value: float | None, *, signed: bool = False) -> str:
 
 def clock(time_s: float) -> str:
     """``75.25`` → ``1:15.2``: minutes, seconds and tenths; hours where there are any."""
-    tenths = int(max(0.0, time_s) * 10 + 1e-6)
+    tenths = round(max(0.0, time_s) * 10)
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
