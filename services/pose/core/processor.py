@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.errors import ConfigError, ShapeError
+from services.common.errors import ConfigError, InputError, ShapeError
 from services.common.processor import Mark, MarkKind
 from services.common.types import F32, LOCAL_STREAM, Frame, PoseFrame, StreamKey, TrackedPose
 from services.pose.core import proposals, similarity, state
@@ -121,7 +121,6 @@ class PoseProcessor:
         self._sequence = -1
         self._time_s = -math.inf
         self._size = (0, 0)
-        self._last: tuple[TrackedPose, ...] = ()
 
     # -- one frame ---------------------------------------------------------------------------------------------
 
@@ -129,8 +128,6 @@ class PoseProcessor:
         """What to look at in this frame."""
         if frame.time_s <= self._time_s:
             return Plan(frame, (), (), stale=True)
-        if self._held(frame):
-            return Plan(frame, (), ())
         requests = (*self._follow(frame), *self._detect(frame))
         return Plan(frame, requests, self._batches(frame, requests))
 
@@ -145,12 +142,9 @@ class PoseProcessor:
         frame = plan.frame
         if plan.stale or frame.time_s <= self._time_s:
             return []
-        anew, held = self._looks_everywhere(frame), self._held(frame)
+        anew = self._looks_everywhere(frame)
         self._sequence, self._time_s = frame.sequence, frame.time_s
         self._size = (frame.image.shape[1], frame.image.shape[0])
-        if held:
-            self._tracker.hold(frame.time_s)
-            return [self._output(frame, self._last, ())]
         candidates = [
             c for r, found in zip(plan.requests, results, strict=True)
             for c in proposals.candidates_of(found, r.track_id)
@@ -163,10 +157,10 @@ class PoseProcessor:
                 self._tracker.searched(request.track_id, frame.time_s)
         gone = self._tracker.expire(frame.time_s)
         seen, dropped = self._choose(seen, frame)
-        self._last = tuple(self._publish(t, c, frame.time_s) for t, c in seen)
+        people = tuple(self._publish(t, c, frame.time_s) for t, c in seen)
         looked = any(r.role is Role.DETECT for r in plan.requests)
         self._lookout.done(frame.time_s, self._pause_s(), looked, anew)
-        return [self._output(frame, self._last, _public(gone + dropped))]
+        return [self._output(frame, people, _public(gone + dropped))]
 
     def on_mark(self, mark: Mark) -> list[PoseFrame]:
         """Time goes on without frames: tracks end. EOF ends them all."""
@@ -186,10 +180,6 @@ class PoseProcessor:
 
     # -- where to look -----------------------------------------------------------------------------------------
 
-    def _held(self, frame: Frame) -> bool:
-        """The picture is the one before: its people are, too, and nothing need be looked at."""
-        return frame.frozen and not self._looks_everywhere(frame)
-
     def _looks_everywhere(self, frame: Frame) -> bool:
         return self._sequence < 0 or frame.cut
 
@@ -197,7 +187,7 @@ class PoseProcessor:
         tracker, t = self._tracker, frame.time_s
         contested = tracker.contested(t) if len(tracker.tracks) > 1 else set()
         # Where two people overlap, a network that can tells of both; else one of them would hide the other.
-        both = self.profile.following == self.profile.detecting
+        both = self.profile.detects_skeletons
         out = []
         for track in tracker.tracks:
             if track.state is not State.LOST:
@@ -276,12 +266,9 @@ class PoseProcessor:
             "cursor": self._lookout.cursor,
             "main": None if self._main is None else self._main.state(),
             "tracks": [state.track_header(t) for t in tracks],
-            "last": [p.track_id for p in self._last],
         }
         arrays = [a for t in tracks for a in state.track_arrays(t)]
         arrays.append(np.array([self._time_s, self._lookout.next_s, self._tracker.cut_s]))
-        for pose in self._last:
-            arrays += [pose.keypoints.astype(np.float64), pose.scores.astype(np.float64), pose.box.astype(np.float64)]
         return state.pack(header, arrays)
 
     def restore(self, snapshot: bytes) -> None:
@@ -292,13 +279,14 @@ class PoseProcessor:
         """
         header, numbers = state.unpack(snapshot)
         self._tracker.tracks, numbers = state.read_tracks(header["tracks"], numbers)
+        if len(numbers) != 3:
+            raise InputError("the pose snapshot is cut off: start the stream anew")
         self._tracker.next_id = header["next_id"]
         self._next_public_id = header["next_public_id"]
         self._sequence, self._size = header["sequence"], (header["size"][0], header["size"][1])
         self._time_s = float(numbers[0])
         self._lookout = Lookout(float(numbers[1]), header["cursor"])
         self._tracker.cut_s = float(numbers[2])
-        self._last = state.read_poses(header["last"], numbers[3:])
         if self._main is not None and header["main"] is not None:
             self._main.restore(header["main"])
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from services.common.errors import InputError
 from services.common.skeleton import K
-from services.common.types import TrackedPose
 from services.pose.core import appearance
 from services.pose.core.geometry import Region
 from services.pose.core.similarity import F64
@@ -108,19 +107,3 @@ def read_tracks(headers: Sequence[Sequence[int]], numbers: F64) -> tuple[list[Tr
         track.filter.load(rest)
         tracks.append(track)
     return tracks, numbers
-
-
-def read_poses(track_ids: Sequence[int], numbers: F64) -> tuple[TrackedPose, ...]:
-    """The poses last given out: per pose 17 × 2 places, 17 scores and a box.
-
-    Raises:
-        InputError: there are not as many numbers.
-    """
-    each = 3 * K + 4
-    if len(numbers) != each * len(track_ids):
-        raise InputError("the pose snapshot is cut off: start the stream anew")
-    rows = numbers.reshape(len(track_ids), each).astype(np.float32)
-    return tuple(
-        TrackedPose(i, row[: 2 * K].reshape(K, 2), row[2 * K : 3 * K], row[3 * K :])
-        for i, row in zip(track_ids, rows, strict=True)
-    )

@@ -167,13 +167,6 @@ class Tracker:
         self._age({t.track_id for t, _ in pairs}, time_s)
         return [(t, c) for t, c in pairs if t.state is State.LIVE and not c.rough]
 
-    def hold(self, time_s: float) -> None:
-        """The picture stands still: whoever was just seen is seen, and does not move."""
-        for t in self.tracks:
-            if t.state is not State.LOST:
-                t.velocity = np.zeros(2)
-                t.seen_s = time_s
-
     def searched(self, track_id: int, time_s: float) -> None:
         """A lost track was looked for."""
         for t in self.tracks:
