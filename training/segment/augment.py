@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.skeleton import MIRROR, K
+from services.common.skeleton import INDEX, MIRROR, K
 from services.common.types import Phase
 from training.simulator.body import Body
 from training.simulator.channels import C, mirrored, posture
@@ -243,3 +243,9 @@ def squash(keypoints: F32, rng: np.random.Generator) -> F32:
     out = keypoints.copy()
     out[..., 0] *= np.float32(np.exp(rng.normal(0, 0.18)))
     return out
+
+
+def hip_centred(keypoints: F32) -> F32:
+    """Places (T, 17, 2) relative to the hips of the same frame, as world coordinates of pose networks come."""
+    hips = keypoints[:, [INDEX["left_hip"], INDEX["right_hip"]]].mean(axis=1, keepdims=True)
+    return np.asarray(keypoints - hips)

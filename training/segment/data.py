@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from services.segment.core.features import F, FeatureExtractor
 from services.segment.core.network import TARGET_DELAY_TICKS
 from services.segment.core.resample import TICK_HZ, TICK_S, resample
-from training.segment.augment import harsh, random_oscillation, restlessness, squash
+from training.segment.augment import harsh, hip_centred, random_oscillation, restlessness, squash
 from training.segment.labels import Targets, make_targets
 from training.segment.quick_view import quick_view
 from training.segment.sources import exercise_motion
@@ -69,6 +69,8 @@ def at_ticks(keypoints: F32, scores: F32, fps: float, rng: np.random.Generator) 
     keypoints, scores = harsh(keypoints, scores, rng)
     if rng.random() < 0.25:
         keypoints = squash(keypoints, rng)
+    if rng.random() < 0.12:
+        keypoints = hip_centred(keypoints)
     times = np.arange(len(keypoints)) / fps
     rate = _RATES[int(rng.integers(len(_RATES)))]
     if rate < fps:  # the frames that a camera of this rate would have had, none evenly spaced

@@ -17,6 +17,19 @@ EXERCISES: Final = (
 )  # fmt: skip
 """(19,) what the exercise head tells apart, in its order."""
 
+_COMMON: Final = {
+    "bicep_curl": 0.16, "hammer_curl": 0.07, "zottman_curl": 0.01, "shoulder_press": 0.11, "arnold_press": 0.02,
+    "lateral_raise": 0.11, "front_raise": 0.07, "shrug": 0.04, "bent_over_row": 0.08, "one_arm_row": 0.05,
+    "triceps_kickback": 0.03, "overhead_triceps_extension": 0.04, "lunge": 0.09, "squat": 0.10, "goblet_squat": 0.05,
+    "romanian_deadlift": 0.06, "chest_press": 0.06, "chest_fly": 0.03, "unknown": 0.08,
+}  # fmt: skip
+_TRAINED: Final = {name: 0.25 if name == "unknown" else 0.75 / 18 for name in EXERCISES}
+LOG_PRIOR: Final = np.array([np.log(_COMMON[n] / _TRAINED[n]) for n in EXERCISES], np.float32)
+"""(19,) how much commoner each is where people train with dumbbells (a rough guess) than in training, logarithm.
+
+Some differ in nothing that 17 joints show (a Zottman curl turns the hand on the way down): the commoner one is said.
+"""
+
 ECCENTRIC_FIRST: Final = frozenset({"squat", "goblet_squat", "lunge", "romanian_deadlift", "chest_press", "chest_fly"})
 """Exercises whose way out is the lowering one."""
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.segment.core.decoder import Decision
-from services.segment.core.network import EXERCISES
+from services.segment.core.network import EXERCISES, LOG_PRIOR
 
 F32 = NDArray[np.float32]
 
@@ -74,6 +74,7 @@ class SetTracker:
         votes = decision.exercise if self._starts_set(onset_s) else self.votes + decision.exercise
         logits = votes.astype(np.float64)
         logits = logits if not self.durations_s or self._starts_set(onset_s) else _TEMPER * logits
+        logits = logits + LOG_PRIOR
         chances = np.exp(logits - logits.max())
         chances /= chances.sum()
         best = int(chances.argmax())
