@@ -62,7 +62,7 @@ def labels(motion: SimulatedMotion) -> Labels:
     inside = np.full(n, -1, np.int64)
     attempt = np.zeros(n, np.bool_)
     for i, r in enumerate(motion.repetitions):
-        span = slice(_tick(r.onset_s, motion.fps, n), _tick(r.offset_s, motion.fps, n))
+        span = slice(*np.ceil(np.array([r.onset_s, r.offset_s]) * motion.fps).astype(int).tolist())
         inside[span] = i
         if r.counted:
             for k, at in enumerate((r.onset_s, r.turn_s, r.offset_s)):

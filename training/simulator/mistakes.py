@@ -192,7 +192,7 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
         "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 95 degrees", high=0.66),
         "ELBOW_FLARE": Mistake(
             "elbows 35 cm wider apart",
-            (Edit("plane", -45.0, "const"), Edit("rot", -88.0, "const"), Edit("elev", -20.0, "const")),
+            (Edit("plane", -45.0, "rest"), Edit("rot", -88.0, "rest"), Edit("elev", -20.0, "rest")),
         ),
         "BACK_ARCH": Mistake(
             "trunk 33 degrees back",

@@ -176,7 +176,7 @@ QUANTITIES: Final[dict[str, Callable[[Take], float]]] = {
     "TORSO_LEAN": lambda t: float(lean(t).max()),
     "SHORT_STEP": lambda t: -float(np.abs(t.at("left_ankle") - t.at("right_ankle"))[:, 2].max()),
     "WOBBLE": lambda t: _span(t.at("pelvis")[:, 0]),
-    "KNEES_CAVE_IN": lambda t: -float((t.at("left_knee") - t.at("right_knee"))[:, 0].min()),
+    "KNEES_CAVE_IN": lambda t: -_far(t, (t.at("left_knee") - t.at("right_knee"))[:, 0]),
     "TORSO_COLLAPSES": lambda t: float(lean(t).max()),
     "HEELS_LIFT": lambda t: float(t.at("left_heel")[:, 1].max()),
     "WEIGHT_SHIFT": lambda t: float(np.abs(t.at("pelvis")[:, 0]).max()),

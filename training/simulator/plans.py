@@ -37,7 +37,7 @@ class Pace:
         return cls(
             tempo,
             out=lowering if exercise.eccentric_first else 1.0 - lowering,
-            hold_s=float(rng.uniform(0.0, 0.4)) if rng.random() < 0.7 else 0.0,
+            hold_s=float(rng.uniform(0.0, 0.1)) * min(tempo, 4.0) if rng.random() < 0.7 else 0.0,
             rest_s=float(rng.uniform(0.1, 0.9)),
             drift=float(rng.uniform(-0.02, 0.1)),
             spread=float(rng.uniform(0.01, 0.05)),

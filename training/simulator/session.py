@@ -239,8 +239,8 @@ class _Script:
         self.repetitions += [
             replace(r, onset_s=r.onset_s + shift, turn_s=r.turn_s + shift, offset_s=r.offset_s + shift) for r in made
         ]
-        edge = [first + round(t * self.fps) for t in (made[0].onset_s, made[-1].offset_s)]
-        self.sets.append((edge[0], edge[1], EXERCISE_IDS.index(form.id)))
+        edge = np.searchsorted(times, [made[0].onset_s, made[-1].offset_s])  # as the phases are cut
+        self.sets.append((first + int(edge[0]), first + int(edge[1]), EXERCISE_IDS.index(form.id)))
         self.form = self.form or form
 
     def _mistakes(self, form: Exercise) -> dict[str, float]:
