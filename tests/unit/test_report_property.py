@@ -99,7 +99,7 @@ def results(draw: st.DrawFn) -> AnalysisResult:
     return AnalysisResult(source, [], found, thumbnails, truth, {"total_s": draw(unit), "frames": 12.0})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(results())
 def test_any_result_becomes_a_report_and_a_page(result: AnalysisResult) -> None:
     report = build_report(result)

@@ -1,6 +1,7 @@
 """What is burnt into the annotated video: skeletons, counts, phases, errors where they happen, cues. Pure drawing."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -68,6 +69,7 @@ class Overlay:
             for person in result.people
         ]
         self._alone = len(trained) == 1
+        self._left = _stands_right(trained[0], result.source.width_px) if self._alone else True
 
     def draw(self, image: NDArray[np.uint8], time_s: float) -> None:
         """Burn in what is known at ``time_s`` (source time, s) into ``image`` (H, W, 3) RGB, in place."""
@@ -87,7 +89,8 @@ class Overlay:
                 self._draw_tag(image, actor, places, time_s, unit, taken)
         for actor in self._actors:
             if actor.trains and self._alone:
-                panel(_status_lines(actor, time_s, unit, large=True), unit * 2 // 3).draw(image, unit, unit)
+                sprite = panel(_status_lines(actor, time_s, unit, large=True), unit * 2 // 3)
+                sprite.draw(image, unit if self._left else image.shape[1] - unit - sprite.size[0], unit)
         self._draw_cues(image, time_s, unit)
         stamp = panel((Line(clock(time_s), round(unit * 0.8), SOFT),), unit // 2)
         stamp.draw(image, image.shape[1] - stamp.size[0] - unit, image.shape[0] - stamp.size[1] - unit)
@@ -155,6 +158,12 @@ class Overlay:
             bottom -= sprite.size[1] + unit // 2
 
 
+def _stands_right(person: PersonResult, width_px: int) -> bool:
+    """Whether a person is, on the whole, not in the left half: where the count hides less of them."""
+    seen = person.keypoints[..., 0][person.scores >= VISIBLE_MIN]
+    return not len(seen) or float(np.median(seen)) >= 0.5 * width_px
+
+
 def _end(repetition: Repetition) -> float:
     return repetition.offset_s if repetition.offset_s is not None else repetition.decided_s
 
@@ -200,17 +209,20 @@ def _draw_skeleton(image: NDArray[np.uint8], places: F32, scores: F32, colour: C
 
 
 def _status_lines(actor: _Actor, time_s: float, unit: int, *, large: bool) -> tuple[Line, ...]:
-    """Exercise, count of the set, phase."""
+    """Exercise (the set's most frequent known one), count of the set, phase."""
     begun = [r for r in actor.spans if r.onset_s <= time_s and r.status is Status.CONFIRMED]
     named = begun[-1] if begun else next((r for r in actor.spans if r.status is Status.CONFIRMED), actor.spans[0])
     done = [r for r in begun if r.set_index == named.set_index and _end(r) <= time_s]
     count = str(len(done))
     sets = len({r.set_index for r in actor.spans if r.status is Status.CONFIRMED})
-    exercise = exercise_words(named.exercise) + (f" · set {named.set_index}" if sets > 1 and large else "")
+    kinds = Counter(r.exercise for r in actor.spans if r.set_index == named.set_index and r.exercise != "unknown")
+    words = [exercise_words(kinds.most_common(1)[0][0])] if kinds else []
+    words += [f"set {named.set_index}"] if sets > 1 and large else []
+    exercise = " · ".join(words or ["repetitions"])
     key, phase = _phase_at(actor, time_s)
     if large:
         return (
-            Line(exercise, unit, SOFT, 500),
+            Line(exercise[0].upper() + exercise[1:], round(unit * 0.9), SOFT, 500),
             Line(count, unit * 3, INK, 700),
             Line(phase, unit, INK, 500, _PHASE_COLOURS[key]),
         )
