@@ -94,10 +94,11 @@ def forearm_over_arm(rep: Rep) -> Readings:
 
 @measure("forearm_tilt_deg")
 def forearm_tilt(rep: Rep) -> Readings:
-    """Largest lasting tilt of the forearm from the vertical while the weight goes up, seen from front or back."""
+    """Lasting tilt of the forearm from the vertical in the lower half of a press, seen from front or back."""
     if rep.view.frontal < 0.7:
         return {}
-    return rep.per_side(lambda s: rep.extreme(rep.wrist_drop(s), rep.lifting, 75))
+    low = rep.body.whole & (rep.progress < 0.6)
+    return rep.per_side(lambda s: rep.extreme(rep.wrist_drop(s), low, 60))
 
 
 @measure("wrist_height_difference_norm")
@@ -175,11 +176,7 @@ def arm_flare(rep: Rep) -> Readings:
 def arm_level(rep: Rep) -> Readings:
     """Rise of the upper arm over the level at the bottom of a press or fly (0°: level, below: deeper)."""
 
-    def read(side: str) -> Reading | None:
-        rise = rep.body.segment("upper_arm", side)[:, 1] / rep.body.length_px["upper_arm"]
-        return rep.extreme(np.degrees(np.arcsin(np.clip(rise, -1, 1))), rep.top, 35)
-
-    return rep.per_side(read)
+    return rep.per_side(lambda s: rep.extreme(rep.arm_level(s), rep.top, 35))
 
 
 @measure("shoulder_rise_norm")

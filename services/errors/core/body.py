@@ -142,8 +142,14 @@ def smooth(values: F64, sigma: float) -> F64:
 
 def percentile(values: F64, q: float) -> float | None:
     """Percentile of the finite values; None where there are fewer than three."""
-    finite = values[np.isfinite(values)]
-    return float(np.percentile(finite, q)) if len(finite) >= 3 else None
+    finite = np.sort(values[np.isfinite(values)], axis=None)
+    if len(finite) < 3:
+        return None
+    # As np.percentile, which is many times slower on short arrays.
+    at = q / 100 * (len(finite) - 1)
+    low = int(at)
+    high = min(low + 1, len(finite) - 1)
+    return float(finite[low] + (at - low) * (finite[high] - finite[low]))
 
 
 def _lengths(xy: F64) -> tuple[float, dict[str, float]]:

@@ -2,7 +2,7 @@
 as the view gives them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -20,7 +20,7 @@ FAR_GAIN: Final = 1.8
 ACTIVE_MIN: Final = 0.35
 """A side that moves less than this share of the other's range takes no part (alternating arms)."""
 
-PRIMARY_ANGLES: Final = ("elbow", "arm", "knee", "hip", "lean", "shoulder_height")
+PRIMARY_ANGLES: Final = ("elbow", "arm", "arm_level", "knee", "hip", "lean", "shoulder_height")
 BOTH: Final = "both"
 
 
@@ -73,6 +73,7 @@ class Rep:
     view: View
     movement: Movement
     phases: Phases | None = None
+    _primary: dict[str, F64] = field(default_factory=dict)
 
     @property
     def times_s(self) -> F64:
@@ -104,12 +105,16 @@ class Rep:
     def elbow(self, side: str) -> F64:
         """Interior angle of the elbow, 180° straight."""
         up, down = -self.body.segment("upper_arm", side), self.body.segment("forearm", side)
-        gain = self.plane_gain
-        if gain is not None:
+        gain, sideways = self.plane_gain, self.movement.plane == "frontal" and self.view.frontal >= 0.9
+        if gain is not None and not sideways:
             return angle_deg(self._flat(up, gain), self._flat(down, gain))
-        # Seen along the plane of movement: the vertical parts over the true lengths, right while the upper arm hangs.
+        # Where one of the segments may point at the camera: the product over the true lengths is right as long as the
+        # other one does not (the upper arm of a curl hangs, the forearm of a press stands, a raised arm spreads).
+        # With both in full view (a straight arm) the picture's own angle is the better.
         lengths = self.body.length_px["upper_arm"] * self.body.length_px["forearm"]
-        return _arc((up * down).sum(axis=-1) / lengths)
+        shown = np.linalg.norm(up, axis=-1) * np.linalg.norm(down, axis=-1) / lengths
+        flat = np.clip((shown - 0.75) / 0.2, 0.0, 1.0)
+        return flat * angle_deg(up, down) + (1 - flat) * _arc((up * down).sum(axis=-1) / lengths)
 
     def arm(self, side: str) -> F64:
         """Angle of the upper arm from hanging along the torso: 0° beside it, 90° at shoulder height, 180° overhead."""
@@ -119,6 +124,11 @@ class Rep:
             return angle_deg(self._flat(upper, gain), self._flat(-self.body.torso(), gain))
         # Heights are true in every view.
         return _arc(-upper[:, 1] / self.body.length_px["upper_arm"])
+
+    def arm_level(self, side: str) -> F64:
+        """Rise of the upper arm over the level, -90..90°, by its height: true in every view."""
+        rise = self.body.segment("upper_arm", side)[:, 1] / self.body.length_px["upper_arm"]
+        return np.degrees(np.arcsin(np.clip(rise, -1, 1)))
 
     def wrist_drop(self, side: str) -> F64:
         """Angle of the forearm from the vertical in the picture, 0° upright."""
@@ -177,9 +187,15 @@ class Rep:
     # -- the repetition's own course --------------------------------------------------------------------------------
 
     def primary(self, side: str) -> F64:
+        if side not in self._primary:
+            self._primary[side] = self._primary_of(side)
+        return self._primary[side]
+
+    def _primary_of(self, side: str) -> F64:
         curve: dict[str, Callable[[str], F64]] = {
             "elbow": self.elbow,
             "arm": self.arm,
+            "arm_level": self.arm_level,
             "knee": self.knee,
             "hip": self.hip,
             "lean": lambda _: self.lean,
@@ -201,10 +217,10 @@ class Rep:
 
     @cached_property
     def active(self) -> tuple[str, ...]:
-        """Sides that take part: both, or the one arm that moves."""
+        """Sides that take part: both, or the one arm that moves. Where the movement itself is hidden, both may."""
         seen = {s: r for s, r in self.ranges.items() if r is not None}
         if self.movement.legs or len(seen) < 2:
-            return tuple(seen)
+            return tuple(seen) or SIDES
         most = max(seen.values())
         return tuple(s for s in SIDES if seen[s] >= ACTIVE_MIN * most)
 

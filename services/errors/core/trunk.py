@@ -157,10 +157,10 @@ def head_drop(rep: Rep) -> Readings:
 
 @measure("hip_drop_norm")
 def hip_drop(rep: Rep) -> Readings:
-    """How far the hips sink over the ankles from where they start, torso lengths."""
+    """How far the hips sink over the ankles on the way out from where they start, torso lengths."""
     height = (rep.body.joint("hips") - rep.body.joint("ankles"))[:, 1] / rep.body.torso_px
     start = rep.level(height, rep.start)
-    return {} if start is None else rep.single(rep.extreme(start - height, rep.body.whole, 94))
+    return {} if start is None else rep.single(rep.extreme(start - height, rep.way_out, 92))
 
 
 @measure("hip_shift_norm")
