@@ -14,6 +14,7 @@ from services.common.skeleton import BONES, VISIBLE_MIN
 from services.common.types import Assessment, ErrorFinding, Phases, Repetition, Status
 from services.local.report.plots import svg
 from services.local.report.words import (
+    SHORT_UNITS,
     clock,
     count,
     error_cue,
@@ -184,11 +185,11 @@ def _card(
 
 
 def _error_line(error: ErrorFinding, exercise: str) -> ErrorLine:
-    side = {"left": "left side", "right": "right side"}.get(error.side or "", "")
+    side = error.side if error.side in ("left", "right") else ""
     return ErrorLine(
         title=error_words(error.code, exercise),
         side=side,
-        value=quantity(error.value, error.unit),
+        value=quantity(error.value, error.unit if error.unit in SHORT_UNITS else ""),
         limit=quantity(error.limit, error.unit),
         share=min(1.0, max(0.0, error.severity)),
         at=clock(error.at_s) if error.at_s == error.at_s else "",

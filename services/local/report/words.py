@@ -38,6 +38,9 @@ _SEEN_AT: Final = (
 _JOINTS: Final = {code: tuple(joints.split()) for joints, codes in _SEEN_AT for code in codes.split()}
 """Error code → names of the joints, without a side, at which a coach would look first."""
 
+SHORT_UNITS: Final = ("deg", "deg/s", "s", "ms", "px", "%")
+"""Units that are a sign or two behind the number; the others are words."""
+
 REASONS: Final = {
     "PARTIAL_RANGE": "only part of the range",
     "INTERRUPTED": "interrupted",
