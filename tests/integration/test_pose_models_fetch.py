@@ -59,7 +59,7 @@ def test_several_processes_at_once_make_one_whole_file(originals: Path) -> None:
     assert [run.returncode for run in runs] == [0, 0], said
     assert len({out for out, _ in said}) == 1
     folder = Path(said[0][0].strip())
-    assert [p.name for p in folder.iterdir()] == ["movenet_lightning.onnx"]
+    assert {p.name for p in folder.iterdir()} == {"movenet_lightning.onnx", "movenet_lightning_single.onnx"}
     assert OnnxBackend(PROFILE, threads=1).infer("movenet_lightning", np.zeros((1, 192, 192, 3), np.uint8))[
         0
     ].shape == (1, 1, 48, 48)
@@ -120,9 +120,9 @@ def test_a_cache_that_cannot_be_written_names_the_setting(tmp_path: Path, monkey
 
 
 def test_a_broken_network_file_names_itself(tmp_path: Path) -> None:
-    broken = tmp_path / "movenet_lightning.onnx"
+    broken = tmp_path / "movenet_lightning_single.onnx"
     broken.write_bytes(b"not a network")
-    with pytest.raises(ModelError, match=r"movenet_lightning\.onnx.*delete"):
+    with pytest.raises(ModelError, match=r"movenet_lightning_single\.onnx.*delete"):
         OnnxBackend(PROFILE, threads=1, folder=tmp_path)
 
 

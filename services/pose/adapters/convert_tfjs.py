@@ -28,13 +28,7 @@ def convert(path: Path, size_px: int, outputs: Sequence[tuple[str, str]]) -> onn
     Raises:
         ModelError: the file is not such a graph, or holds an operation not known here.
     """
-    try:
-        model = json.loads(path.read_text())
-        nodes = {n["name"]: n for n in model["modelTopology"]["node"]}
-        weights = _weights(model["weightsManifest"], path.parent)
-    except (OSError, ValueError, KeyError) as e:
-        raise ModelError(f"{path} is not a TensorFlow.js graph model: {e!r}") from e
-    return _Converter(nodes, weights, size_px).run(outputs)
+    return Converter.read(path, size_px).run(outputs)
 
 
 def _weights(manifest: list[dict[str, Any]], folder: Path) -> dict[str, NDArray[Any]]:
@@ -56,12 +50,23 @@ def _weights(manifest: list[dict[str, Any]], folder: Path) -> dict[str, NDArray[
     return found
 
 
-class _Converter:
-    """Walks from the wanted values back to the input; ``_shape`` keeps (C, H, W) per value."""
+class Converter:
+    """Walks from the wanted values back to the input, converting what is met. ``graph`` may be added to."""
+
+    @classmethod
+    def read(cls, path: Path, size_px: int) -> "Converter":
+        """Of the model at ``path``; see ``convert``."""
+        try:
+            model = json.loads(path.read_text())
+            nodes = {n["name"]: n for n in model["modelTopology"]["node"]}
+            weights = _weights(model["weightsManifest"], path.parent)
+        except (OSError, ValueError, KeyError) as e:
+            raise ModelError(f"{path} is not a TensorFlow.js graph model: {e!r}") from e
+        return cls(nodes, weights, size_px)
 
     def __init__(self, nodes: dict[str, Any], weights: dict[str, NDArray[Any]], size_px: int) -> None:
         self._nodes, self._weights, self._size_px = nodes, weights, size_px
-        self._graph = GraphBuilder()
+        self.graph = GraphBuilder()
         self._values: dict[str, str] = {}
         self._shape: dict[str, tuple[int, int, int]] = {}
         self._scale = np.float32(1)
@@ -69,13 +74,13 @@ class _Converter:
     def run(self, outputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
         exposed = []
         for node, name in outputs:
-            if node not in self._nodes:
-                raise ModelError(f"the TensorFlow.js graph has no node {node}")
-            exposed.append((self._value(node), name, self._shape[node]))
-        return self._graph.finish(exposed, "formcheck convert_tfjs")
+            exposed.append((self.value(node), name, self._shape[node]))
+        return self.graph.finish(exposed, "formcheck convert_tfjs")
 
-    def _value(self, name: str) -> str:
+    def value(self, name: str) -> str:
         """The ONNX name of a node's value; converts what it needs first (the graph is shallow enough to recurse)."""
+        if name not in self._nodes:
+            raise ModelError(f"the TensorFlow.js graph has no node {name}")
         if name not in self._values:
             node = self._nodes[name]
             convert_op = getattr(self, f"_op_{node['op'].lstrip('_').lower()}", None)
@@ -84,8 +89,17 @@ class _Converter:
             self._values[name] = convert_op(node)
         return self._values[name]
 
-    def _inputs(self, node: dict[str, Any]) -> list[str]:
-        return [i.split(":")[0] for i in node["input"] if not i.startswith("^")]
+    def inputs(self, name: str) -> list[str]:
+        """The nodes that a node reads."""
+        return [i.split(":")[0] for i in self._nodes[name]["input"] if not i.startswith("^")]
+
+    def shape(self, name: str) -> tuple[int, int, int]:
+        """(C, H, W) of a converted node's value."""
+        return self._shape[name]
+
+    def weight(self, name: str) -> NDArray[Any]:
+        """A constant as the original stores it: kernels are (height, width, input, output)."""
+        return self._weights[name]
 
     # Normalisation: cast, (x - a) * b - c. It becomes x - m here and a scale of the first convolution.
     def _op_sub(self, node: dict[str, Any]) -> str:
@@ -98,14 +112,14 @@ class _Converter:
         scale, shift = self._affine(node["name"])
         self._shape[node["name"]] = (3, self._size_px, self._size_px)
         self._scale = scale
-        return self._graph.image_input(self._size_px, float(-shift / scale))
+        return self.graph.image_input(self._size_px, float(-shift / scale))
 
     def _affine(self, name: str) -> tuple[np.float32, np.float32]:
         """The part before the first convolution as scale * x + shift."""
         node = self._nodes[name]
         if node["op"] == "Placeholder":
             return np.float32(1), np.float32(0)
-        first, *rest = self._inputs(node)
+        first, *rest = self.inputs(node["name"])
         scale, shift = self._affine(first)
         if node["op"] in ("Cast", "Unpack", "ExpandDims", "Squeeze"):
             return scale, shift
@@ -132,8 +146,8 @@ class _Converter:
         return self._convolution(node, depthwise=True)
 
     def _convolution(self, node: dict[str, Any], *, depthwise: bool) -> str:
-        source, kernel, *more = self._inputs(node)
-        value = self._value(source)
+        source, kernel, *more = self.inputs(node["name"])
+        value = self.value(source)
         c, h, w = self._shape[source]
         weight = self._weights[kernel]  # (kh, kw, in, out) or (kh, kw, in, multiplier)
         weight = weight.transpose(2, 3, 0, 1) if depthwise else weight.transpose(3, 2, 0, 1)
@@ -148,10 +162,10 @@ class _Converter:
             raise ModelError(f"cannot convert the padding {padding} ({node['name']})")
         pads = same_pads((h, w), size, strides, dilations) if padding == "SAME" else [0, 0, 0, 0]
         fused = [_text(s) for s in node["attr"].get("fused_ops", {}).get("list", {}).get("s", [])]
-        inputs = [value, self._graph.constant(weight.astype(np.float32))]
+        inputs = [value, self.graph.constant(weight.astype(np.float32))]
         if "BiasAdd" in fused:
-            inputs.append(self._graph.constant(self._weights[more[0]].astype(np.float32)))
-        out = self._graph.add(
+            inputs.append(self.graph.constant(self._weights[more[0]].astype(np.float32)))
+        out = self.graph.add(
             "Conv",
             inputs,
             kernel_shape=list(size),
@@ -173,27 +187,27 @@ class _Converter:
         if op == "BiasAdd":
             return value
         if op == "Relu":
-            return self._graph.add("Relu", [value])
+            return self.graph.add("Relu", [value])
         if op == "Relu6":
-            return self._graph.clip(value, 0, 6)
+            return self.graph.clip(value, 0, 6)
         raise ModelError(f"cannot convert the fused operation {op}")
 
     def _op_addv2(self, node: dict[str, Any]) -> str:
-        a, b = self._inputs(node)
-        out = self._graph.add("Add", [self._value(a), self._value(b)])
+        a, b = self.inputs(node["name"])
+        out = self.graph.add("Add", [self.value(a), self.value(b)])
         self._shape[node["name"]] = self._shape[a]
         return out
 
     def _op_sigmoid(self, node: dict[str, Any]) -> str:
-        (a,) = self._inputs(node)
-        out = self._graph.add("Sigmoid", [self._value(a)])
+        (a,) = self.inputs(node["name"])
+        out = self.graph.add("Sigmoid", [self.value(a)])
         self._shape[node["name"]] = self._shape[a]
         return out
 
     def _op_resizebilinear(self, node: dict[str, Any]) -> str:
         """The feature pyramid's up-sampling; always by two, whatever way the graph computes the size."""
-        source = self._inputs(node)[0]
-        value = self._value(source)
+        source = self.inputs(node["name"])[0]
+        value = self.value(source)
         c, h, w = self._shape[source]
         attributes = node["attr"]
         if attributes.get("align_corners", {}).get("b"):
@@ -201,9 +215,9 @@ class _Converter:
         else:
             half = attributes.get("half_pixel_centers", {}).get("b")
             mode = "half_pixel" if half else "asymmetric"
-        scales = self._graph.constant(np.array([1, 1, 2, 2], np.float32))
+        scales = self.graph.constant(np.array([1, 1, 2, 2], np.float32))
         self._shape[node["name"]] = (c, 2 * h, 2 * w)
-        return self._graph.add("Resize", [value, "", scales], mode="linear", coordinate_transformation_mode=mode)
+        return self.graph.add("Resize", [value, "", scales], mode="linear", coordinate_transformation_mode=mode)
 
 
 def _text(encoded: str) -> str:

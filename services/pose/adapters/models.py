@@ -24,7 +24,7 @@ from pathlib import Path
 import onnx
 
 from services.common.errors import FormcheckError, ModelError
-from services.pose.adapters import convert_tfjs, convert_tflite, graph
+from services.pose.adapters import convert_tfjs, convert_tflite, graph, movenet_single
 from services.pose.core.profiles import PROFILES, Network, Profile
 
 FETCH_TIMEOUT_S = 900
@@ -48,7 +48,8 @@ class Package:
 class Source:
     """Where a network comes from: files of a package (path → SHA-256, the model first) and what to keep of it.
 
-    ``outputs``: (inner value, name) pairs, in the order in which decoding expects them.
+    ``outputs``: (inner value, name) pairs, in the order in which decoding expects them; none: the graph decodes, for
+    one person per crop.
     ``centre``, ``scale``: the normalisation ``(pixel - centre) * scale`` where the model file itself has none.
     """
 
@@ -87,23 +88,20 @@ _MULTI_HEADS = (
 )
 _LANDMARKS = (("Identity", "landmarks"), ("Identity_1", "person"), ("Identity_3", "heatmap"))
 
+_LIGHTNING = (
+    ("models/movenet-lightning.json", "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9"),
+    ("models/movenet-lightning.bin", "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34"),
+)
+_THUNDER = (
+    ("models/movenet-thunder.json", "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6"),
+    ("models/movenet-thunder.bin", "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c"),
+)
+
 SOURCES: dict[str, Source] = {
-    "movenet_lightning": Source(
-        _HUMAN,
-        (
-            ("models/movenet-lightning.json", "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9"),
-            ("models/movenet-lightning.bin", "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34"),
-        ),
-        _SINGLE_HEADS,
-    ),
-    "movenet_thunder": Source(
-        _HUMAN_MODELS,
-        (
-            ("models/movenet-thunder.json", "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6"),
-            ("models/movenet-thunder.bin", "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c"),
-        ),
-        _SINGLE_HEADS,
-    ),
+    "movenet_lightning": Source(_HUMAN, _LIGHTNING, _SINGLE_HEADS),
+    "movenet_lightning_single": Source(_HUMAN, _LIGHTNING, ()),
+    "movenet_thunder": Source(_HUMAN_MODELS, _THUNDER, _SINGLE_HEADS),
+    "movenet_thunder_single": Source(_HUMAN_MODELS, _THUNDER, ()),
     "movenet_multipose": Source(
         _HUMAN_MODELS,
         (
@@ -203,7 +201,9 @@ def _locked(path: Path) -> Iterator[None]:
 def _make(net: Network, folder: Path) -> None:
     source = SOURCES[net.name]
     model_file = source_files(net.name)[0]
-    if model_file.suffix == ".json":
+    if not source.outputs:
+        model = movenet_single.convert(model_file, net.size_px)
+    elif model_file.suffix == ".json":
         model = convert_tfjs.convert(model_file, net.size_px, source.outputs)
     else:
         model = convert_tflite.convert(model_file, source.outputs, centre=source.centre, scale=source.scale)
@@ -282,7 +282,7 @@ def _sha256(path: Path) -> str:
 def _converter_digest() -> str:
     """Names the cache folder: a changed converter makes new files, from the kept originals."""
     digest = hashlib.sha256(repr(sorted((k, v.outputs) for k, v in SOURCES.items())).encode())
-    for module in (graph, convert_tfjs, convert_tflite):
+    for module in (graph, convert_tfjs, convert_tflite, movenet_single):
         digest.update(Path(str(module.__file__)).read_bytes())
     return digest.hexdigest()[:12]
 

@@ -80,6 +80,26 @@ def decode(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[b
     return found
 
 
+def decode_single(outputs: Sequence[F32], regions: Sequence[Region], single: Sequence[bool]) -> list[Instances]:
+    """The person nearest the middle of each crop, where the network has done the decoding itself.
+
+    Args:
+        outputs: joints (N, 17, 3): x, y as shares of the crop, score; centre (N, 1).
+        regions: N, what the crops show.
+        single: ignored: the network reads one person.
+    Raises:
+        ShapeError: the outputs are not those of a single-person MoveNet.
+    """
+    shapes = [o.shape[1:] for o in outputs]
+    if shapes != [(K, 3), (1,)]:
+        raise ShapeError(f"single-person MoveNet's outputs must be (N, 17, 3) and (N, 1), got {shapes}")
+    found = []
+    for joints, centre, region in zip(*outputs, regions, strict=True):
+        keypoints, scores = region.to_picture(joints[None, :, :2]), joints[None, :, 2]
+        found.append(Instances(keypoints, scores, centre, (_region_or(region, keypoints[0], scores[0]),)))
+    return found
+
+
 def _check(outputs: Sequence[F32]) -> None:
     shapes = [o.shape for o in outputs]
     channels = (1, K, 2 * K, 2 * K, 2)[: max(len(shapes), 4)]

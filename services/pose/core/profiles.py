@@ -1,8 +1,8 @@
 """What the rest of formcheck knows of a pose network: how to cut crops for it and how to read what it says.
 
 A profile has two roles. *follow* (``single=True``): a crop around one known person; the answer is that person.
-*detect* (``single=False``): a crop of the scene; the answer is everyone in it. The two may be one network
-(MoveNet) or two (BlazePose).
+*detect* (``single=False``): a crop of the scene; the answer is everyone in it. The two may be one network or two; what
+detects may find whole skeletons (MoveNet) or only places (BlazePose).
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,11 @@ Follow = Callable[[F32, F32], Region | None]
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A pose network with its manners. ``Profile.get("movenet")``."""
+    """A pose network with its manners. ``Profile.get("movenet")``.
+
+    ``detects_skeletons``: the detect role's answers are as good as the follow role's, so it may also be asked about
+    a person who is followed (where two overlap, say); else they are ``rough``.
+    """
 
     name: str
     following: Network
@@ -56,6 +60,7 @@ class Profile:
     decode_follow: Decode
     decode_detect: Decode
     follow_region: Follow
+    detects_skeletons: bool
 
     @staticmethod
     def get(name: str) -> "Profile":
@@ -123,7 +128,7 @@ def _add(profile: Profile) -> None:
 
 
 def _movenet(name: str, following: Network, detecting: Network) -> Profile:
-    return Profile(name, following, detecting, movenet.decode, movenet.decode, movenet.follow_region)
+    return Profile(name, following, detecting, movenet.decode_single, movenet.decode, movenet.follow_region, True)
 
 
 def _blazepose(name: str, following: Network) -> Profile:
@@ -134,15 +139,17 @@ def _blazepose(name: str, following: Network) -> Profile:
         blazepose.decode_landmarks,
         blazepose.decode_detector,
         blazepose.follow_region,
+        False,
     )
 
 
+_ONE_LIGHTNING = Network("movenet_lightning_single", movenet.LIGHTNING_PX, "black")
 _LIGHTNING = Network("movenet_lightning", movenet.LIGHTNING_PX, "black")
-_THUNDER = Network("movenet_thunder", movenet.THUNDER_PX, "black")
+_ONE_THUNDER = Network("movenet_thunder_single", movenet.THUNDER_PX, "black")
 _MULTIPOSE = Network("movenet_multipose", movenet.MULTIPOSE_PX, "black")
 
-_add(_movenet("movenet", _LIGHTNING, _LIGHTNING))
-_add(_movenet("movenet-multi", _LIGHTNING, _MULTIPOSE))
-_add(_movenet("movenet-thunder", _THUNDER, _MULTIPOSE))
+_add(_movenet("movenet", _ONE_LIGHTNING, _LIGHTNING))
+_add(_movenet("movenet-multi", _ONE_LIGHTNING, _MULTIPOSE))
+_add(_movenet("movenet-thunder", _ONE_THUNDER, _MULTIPOSE))
 _add(_blazepose("blazepose", Network("blazepose_full", blazepose.LANDMARK_PX, "replicate")))
 _add(_blazepose("blazepose-lite", Network("blazepose_lite", blazepose.LANDMARK_PX, "replicate")))
