@@ -197,7 +197,9 @@ class Tracker:
         track = by_id.get(c.track_id)
         if track is None or track.state is State.LOST:
             return proposals.plausible(c, width, height)
-        return c.quality >= (proposals.QUALITY_SURE if track.state is State.NEW else proposals.QUALITY_FOLLOWED)
+        if track.state is State.NEW:
+            return proposals.plausible(c, width, height, proposals.QUALITY_SURE)
+        return c.quality >= proposals.QUALITY_FOLLOWED
 
     def _match(self, found: list[Candidate], time_s: float) -> list[tuple[Track, Candidate]]:
         """Those who were just seen choose first, then those who are lost."""
