@@ -122,6 +122,7 @@ class MovementFile(_Strict):
     load_point: Literal["wrist", "elbow", "shoulder", "hip"] = "wrist"
     lowering_first: bool = False
     legs: bool = False
+    one_side: bool = False
 
 
 class RepetitionFile(_Strict):

@@ -30,8 +30,8 @@ class Movement:
 
     ``primary_angle``: one of PRIMARY_ANGLES. ``plane``: sagittal | frontal | any, in which the limbs move.
     ``load_point``: joint whose speed is the weight's. ``lowering_first``: the way out is the eccentric one.
-    ``legs``: the legs do the work (both sides count as active). ``turn_high``: the primary angle is largest at the
-    turn.
+    ``legs``: the legs do the work (both sides count as active); ``one_side``: one arm works, the other one supports.
+    ``turn_high``: the primary angle is largest at the turn.
     """
 
     primary_angle: str
@@ -39,6 +39,7 @@ class Movement:
     load_point: str = "wrist"
     lowering_first: bool = False
     legs: bool = False
+    one_side: bool = False
     turn_high: bool = True
 
 
@@ -222,6 +223,8 @@ class Rep:
         if self.movement.legs or len(seen) < 2:
             return tuple(seen) or SIDES
         most = max(seen.values())
+        if self.movement.one_side:
+            return tuple(s for s in SIDES if seen[s] == most)
         return tuple(s for s in SIDES if seen[s] >= ACTIVE_MIN * most)
 
     @cached_property
