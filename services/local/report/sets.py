@@ -66,16 +66,20 @@ def _metrics(summary: SetSummary) -> tuple[Metric, ...]:
 
     symmetry = summary.symmetry
     return (
-        Metric("Tempo", quantity(summary.tempo_s, "s"), f"varies by {percent(summary.tempo_cv)}",
+        Metric("Tempo", quantity(summary.tempo_s, "s"), _if_known("varies by {}", summary.tempo_cv),
                over(summary.tempo_cv, _CV_ALARM)),
         Metric("Range of motion", quantity(summary.range_of_motion_deg, "deg"),
-               f"{percent(summary.range_loss)} lost over the set", over(summary.range_loss, _RANGE_LOSS_ALARM)),
+               _if_known("{} lost over the set", summary.range_loss), over(summary.range_loss, _RANGE_LOSS_ALARM)),
         Metric("Symmetry", percent(symmetry), "100 % = both sides alike",
                symmetry is not None and symmetry < _SYMMETRY_ALARM),
         Metric("Velocity loss", percent(summary.velocity_loss), "last third against the fastest",
                over(summary.velocity_loss, _VELOCITY_LOSS_ALARM)),
         Metric("Tempo drift", percent(summary.tempo_drift, signed=True), "+ longer, − shorter at the end"),
     )  # fmt: skip
+
+
+def _if_known(sentence: str, share: float | None) -> str:
+    return "too few repetitions to compare" if share is None else sentence.format(percent(share))
 
 
 def _charts(person: PersonResult, repetitions: list[Repetition], key: str) -> tuple[Chart, ...]:
