@@ -111,7 +111,8 @@ def _analyze_job(number: int, job: Job, tell: Any) -> Outcome:
         truth = truth_module.load_truth(job.truth, job.uri) if job.truth else None
         result = analyze(job.uri, job.options, truth, lambda p: progress("analysing", p))
         with outputs.whole_files(job.folder) as scratch:
-            if job.video and result.timings["frames"] > 0:
+            video = "annotated.mp4" if job.video and result.timings["frames"] > 0 else None
+            if video:
                 started = time.perf_counter()
                 total = result.source.duration_s
 
@@ -120,7 +121,7 @@ def _analyze_job(number: int, job: Job, tell: Any) -> Outcome:
 
                 annotate_video(
                     result,
-                    scratch / "annotated.mp4",
+                    scratch / video,
                     start_s=job.options.start_s,
                     end_s=job.options.end_s,
                     progress=drawing,
@@ -128,7 +129,7 @@ def _analyze_job(number: int, job: Job, tell: Any) -> Outcome:
                 result.timings["annotate_s"] = time.perf_counter() - started
             report = build_report(result)
             (scratch / "report.json").write_text(report.model_dump_json(by_alias=True, indent=1) + "\n", "utf-8")
-            (scratch / "report.html").write_text(render_html(result), "utf-8")
+            (scratch / "report.html").write_text(render_html(result, video=video), "utf-8")
         return Outcome(job.uri, report_path, summary.of_result(result, job.folder))
     except FormcheckError as e:
         return Outcome(job.uri, report_path, error=" ".join(str(e).split()))
