@@ -1,7 +1,6 @@
 """``PoseBackend`` on onnxruntime, in this process."""
 
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import onnxruntime as ort
@@ -17,7 +16,8 @@ CHUNK = 4
 
 
 class OnnxBackend:
-    """Runs a profile's networks on the CPU; may be called from several threads at once.
+    """Runs a profile's networks on the CPU; may be called from several threads at once (onnxruntime's runs are
+    independent; those of one backend share its threads).
 
     Args:
         profile: whose networks to load; fetched on first use.
@@ -31,8 +31,6 @@ class OnnxBackend:
         folder = folder or ensure_models(profile)
         self._sessions = {net.name: _session(model_path(folder, net.name), threads) for net in profile.networks}
         self._sizes = {net.name: net.size_px for net in profile.networks}
-        # One run uses all its threads already; runs side by side would only need more memory.
-        self._lock = Lock()
 
     def infer(self, model: str, crops: NDArray[np.uint8]) -> tuple[F32, ...]:
         """crops (N, S, S, 3) uint8 RGB → the network's outputs, each (N, ...); see ``PoseBackend``."""
@@ -45,11 +43,10 @@ class OnnxBackend:
         if len(crops) == 0:
             return tuple(np.zeros((0, *(int(d) for d in o.shape[1:])), np.float32) for o in session.get_outputs())
         try:
-            with self._lock:
-                parts = [
-                    session.run(None, {"crops": np.ascontiguousarray(crops[i : i + CHUNK])})
-                    for i in range(0, len(crops), CHUNK)
-                ]
+            parts = [
+                session.run(None, {"crops": np.ascontiguousarray(crops[i : i + CHUNK])})
+                for i in range(0, len(crops), CHUNK)
+            ]
         except Exception as e:  # onnxruntime raises its own, undocumented classes
             raise ModelError(f"the pose network {model} failed: {e}") from e
         if len(parts) == 1:
