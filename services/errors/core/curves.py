@@ -229,17 +229,23 @@ class Rep:
 
     @cached_property
     def progress(self) -> F64:
-        """0 at rest, 1 at the turn: the mean of the active sides' primary angles, scaled robustly."""
-        curves = [self.primary(s) for s in self.active]
-        if not curves:
-            return np.full(len(self.times_s), np.nan)
-        curve = np.mean(curves, axis=0)
-        whole = self.body.whole
-        low, high = percentile(curve[whole], 4), percentile(curve[whole], 96)
-        if low is None or high is None or high - low < 1e-6:
-            return np.full(len(self.times_s), np.nan)
-        scaled = (curve - low) / (high - low)
+        """0 at rest, 1 at the turn: the mean of the active sides' primary angles, scaled robustly; for legs the height
+        of the weight over the feet, which every view shows."""
+        if self.movement.legs:
+            height = (self.body.joint(f"{self.movement.load_point}s") - self.body.joint("ankles"))[:, 1]
+            scaled = self._unit(height)
+            if np.isfinite(scaled).any():
+                return 1.0 - scaled
+        scaled = self._unit(np.mean([self.primary(s) for s in self.active], axis=0))
         return scaled if self.movement.turn_high else 1.0 - scaled
+
+    def _unit(self, curve: F64) -> F64:
+        """A curve scaled to 0..1 over the repetition; NaN where too little of it is seen."""
+        inside = curve[self.body.whole]
+        low, high = percentile(inside, 4), percentile(inside, 96)
+        if low is None or high is None or high - low < 1e-6 or np.isfinite(inside).mean() < 0.5:
+            return np.full(len(self.times_s), np.nan)
+        return (curve - low) / (high - low)
 
     @cached_property
     def turn_s(self) -> float:

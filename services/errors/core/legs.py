@@ -5,6 +5,7 @@ import numpy as np
 from services.errors.core.body import F64, SIDES
 from services.errors.core.curves import Reading, Readings, Rep
 from services.errors.core.registry import measure
+from services.errors.core.trunk import trunk_sides
 
 
 def front_leg(rep: Rep) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ def heel_lift(rep: Rep) -> Readings:
         start = rep.level(height, rep.start)
         return None if start is None else rep.extreme(height - start, rep.top, 60)
 
-    return rep.per_side(read, SIDES)
+    return rep.per_side(read, trunk_sides(rep))
 
 
 @measure("hand_from_leg_norm")
