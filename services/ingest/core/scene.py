@@ -30,7 +30,9 @@ _PATCH: Final = (6, 8)  # sampled points; a hand must not vanish in the mean
 
 def _pooling(length: int, step: int) -> F32:
     """(length / step, length): the matrix that averages runs of ``step``."""
-    return np.kron(np.eye(length // step, dtype=np.float32), np.full((1, step), 1 / step, np.float32))
+    return np.kron(np.eye(length // step, dtype=np.float32), np.full((1, step), 1 / step, np.float32)).astype(
+        np.float32
+    )
 
 
 _SMALL_ROWS: Final = _pooling(ROWS, _POOL)
@@ -198,7 +200,7 @@ class SceneDetector:
     def look_at(self, samples: NDArray[np.uint8], time_s: float) -> Look:
         """The same for a picture already sampled, (72, 128) uint8."""
         points = samples.astype(np.float32)
-        small = _SMALL_ROWS @ points @ _SMALL_COLUMNS
+        small: F32 = np.asarray(_SMALL_ROWS @ points @ _SMALL_COLUMNS, np.float32)
         last, self._last = self._last, points
         step_s, self._last_s = time_s - self._last_s, time_s
         if last is None:
@@ -263,10 +265,10 @@ class _CutDetector:
         A picture that stays dark is a dark scene; one that always had black bars is not blank for them.
         """
         limit = _LIT_SHARE if self._blank else _BLANK_SHARE
-        blank = _textured(small) < _TEXTURED_MIN
+        blank = bool(_textured(small) < _TEXTURED_MIN)
         for now, lit in ((small < _BLACK, self._lit < _BLACK), (small > _WHITE, self._lit > _WHITE)):
             share = np.count_nonzero(now) / small.size
-            blank = blank or (share > limit and np.count_nonzero(lit) / small.size < _LIT_SHARE)
+            blank = blank or bool(share > limit and np.count_nonzero(lit) / small.size < _LIT_SHARE)
         if not blank:
             return False
         if not self._blank:
