@@ -32,13 +32,19 @@ class Camera:
 
     @classmethod
     def sample(
-        cls, rng: np.random.Generator, joints: NDArray[np.floating], *, size: tuple[int, int] | None = None
+        cls,
+        rng: np.random.Generator,
+        joints: NDArray[np.floating],
+        *,
+        size: tuple[int, int] | None = None,
+        near: bool = False,
     ) -> "Camera":
         """Where someone might put a phone: any side (mostly the front half), any height, now and then too near so that
         the feet or the head are cut off.
 
         Args:
-            joints: (T, 27, 3) m, the motion to frame; size: width and height of the picture, px.
+            joints: (T, 27, 3) m, the motion to frame; size: width and height of the picture, px; near: the trunk and
+                arms fill the picture, the legs are cut off.
         """
         some = joints[::7]
         middle = np.median(some[:, 17], axis=0)
@@ -50,6 +56,9 @@ class Camera:
         fill = float(np.clip(rng.normal(0.72, 0.2), 0.3, 1.25)) * min(1.0, 1.3 * width / height)
         fov = float(np.degrees(2 * np.arctan(tall / fill / distance)))
         off = rng.normal(0, 0.12, 3) * tall
+        if near:
+            fov *= 1.0 / float(rng.uniform(1.3, 1.9))
+            off[1] += float(rng.uniform(0.25, 0.45)) * tall
         moving = rng.random() < 0.25
         return cls(
             width, height, azimuth,

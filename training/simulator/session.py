@@ -23,6 +23,11 @@ from training.simulator.view import Estimator, normalised_per_frame, observe
 Rng = np.random.Generator
 _RATES_FPS = (8.0, 10.0, 12.0, 15.0, 20.0, 24.0, 25.0, 25.0, 30.0, 30.0, 30.0, 30.0, 50.0, 60.0)
 
+_ARMS_ONLY = frozenset(
+    ("bicep_curl", "hammer_curl", "zottman_curl", "shoulder_press", "arnold_press", "lateral_raise", "front_raise",
+     "shrug", "overhead_triceps_extension")
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Session:
@@ -71,12 +76,13 @@ def sample_session(
 
 def view_session(motion: SimulatedMotion, rng: Rng, *, normalised: bool = False) -> Session:
     """Record a motion by a random camera and pose network; after a hard cut the camera may be another one."""
-    camera = Camera.sample(rng, motion.joints)
+    near = motion.exercise in _ARMS_ONLY and rng.random() < 0.35
+    camera = Camera.sample(rng, motion.joints, near=near)
     estimator = Estimator.sample(rng)
     keypoints, scores = observe(motion, camera, rng, estimator)
     for tick in np.flatnonzero(motion.cut):
         if rng.random() < 0.5:
-            other = Camera.sample(rng, motion.joints, size=(camera.width_px, camera.height_px))
+            other = Camera.sample(rng, motion.joints, size=(camera.width_px, camera.height_px), near=near)
             keypoints[tick:], scores[tick:] = (a[tick:] for a in observe(motion, other, rng, estimator))
     for tick in np.flatnonzero(motion.frozen):
         keypoints[tick], scores[tick] = keypoints[tick - 1], scores[tick - 1]
