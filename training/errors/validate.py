@@ -99,12 +99,12 @@ def tally(
     """Everything about one exercise."""
     out = Tally()
     for azimuth, assessment in runs(catalogue, exercise, {}, [*seeds, *(s + 1000 for s in seeds)], family):
-        codes = [e.code for e in assessment.errors]
+        blamed = [e.code for e in assessment.errors]
         out.clean += 1
-        out.spotless += not codes
-        out.blame.update(codes)
+        out.spotless += not blamed
+        out.blame.update(blamed)
         out.scores.append(assessment.score)
-        out.clean_by_view[azimuth][0] += not codes
+        out.clean_by_view[azimuth][0] += not blamed
         out.clean_by_view[azimuth][1] += 1
     known = {e.code for e in catalogue[exercise].errors}
     for code in codes:

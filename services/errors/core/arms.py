@@ -153,7 +153,7 @@ def elbow_behind(rep: Rep) -> Readings:
         offset = (rep.body.segment("upper_arm", side) * (gain, 1.0) * back).sum(axis=-1)
         return rep.extreme(offset / rep.body.torso_px, rep.top, 70, gain)
 
-    return rep.per_side(read)
+    return rep.per_side(read, tuple(s for s in rep.active if s in trunk_sides(rep)))
 
 
 @measure("arm_flare_deg")

@@ -17,8 +17,10 @@ PLANE_MIN: Final = 0.5
 """A plane of the body of which the picture shows less than this share (30°) is not measured in."""
 GAIN_MAX: Final = 1.7
 FAR_GAIN: Final = 1.8
-ACTIVE_MIN: Final = 0.35
+ACTIVE_MIN: Final = 0.22
 """A side that moves less than this share of the other's range takes no part (alternating arms)."""
+
+WORKING_MIN_DEG: Final = 25.0
 
 PRIMARY_ANGLES: Final = ("elbow", "arm", "arm_level", "knee", "hip", "lean", "shoulder_height")
 BOTH: Final = "both"
@@ -220,11 +222,13 @@ class Rep:
     def active(self) -> tuple[str, ...]:
         """Sides that take part: both, or the one arm that moves. Where the movement itself is hidden, both may."""
         seen = {s: r for s, r in self.ranges.items() if r is not None}
+        if self.movement.one_side and seen:
+            # The arm that supports does not move; where it is the only one seen, nothing is known of the other.
+            best = max(seen, key=lambda s: seen[s])
+            return (best,) if seen[best] >= WORKING_MIN_DEG else ()
         if self.movement.legs or len(seen) < 2:
             return tuple(seen) or SIDES
         most = max(seen.values())
-        if self.movement.one_side:
-            return tuple(s for s in SIDES if seen[s] == most)
         return tuple(s for s in SIDES if seen[s] >= ACTIVE_MIN * most)
 
     @cached_property
@@ -236,6 +240,8 @@ class Rep:
             scaled = self._unit(height)
             if np.isfinite(scaled).any():
                 return 1.0 - scaled
+        if not self.active:
+            return np.full(len(self.times_s), np.nan)
         scaled = self._unit(np.mean([self.primary(s) for s in self.active], axis=0))
         return scaled if self.movement.turn_high else 1.0 - scaled
 
@@ -298,7 +304,7 @@ class Rep:
     def extreme(self, curve: F64, where: NDArray[np.bool_], q: float, gain: float = 1.0) -> Reading | None:
         """The q-th percentile of a curve over some of the grid times and the moment nearest to it."""
         inside = np.where(where, curve, np.nan)
-        if np.isfinite(inside[where]).mean() < 0.5:
+        if not where.any() or np.isfinite(inside[where]).mean() < 0.5:
             return None
         value = percentile(inside, q)
         if value is None:

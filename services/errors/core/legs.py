@@ -86,14 +86,14 @@ def knee_valgus(rep: Rep) -> Readings:
 
 @measure("knee_gap_ratio")
 def knee_gap(rep: Rep) -> Readings:
-    """Narrowest distance of the knees over that of the ankles at the same moment (front or back view)."""
-    if rep.view.frontal < 0.8:
+    """Narrowest distance of the knees over that of the ankles; what both do forward cancels out, so that a
+    three-quarter view shows it too."""
+    gain = rep.frontal_gain
+    if gain is None:
         return {}
-    knees, ankles = (
-        np.abs((rep.body.joint(f"left_{j}") - rep.body.joint(f"right_{j}"))[:, 0]) for j in ("knee", "ankle")
-    )
-    ratio = knees / np.maximum(ankles, 0.15 * rep.body.torso_px)
-    return rep.single(rep.extreme(ratio, rep.body.whole, 8))
+    knees, ankles = ((rep.body.joint(f"left_{j}") - rep.body.joint(f"right_{j}"))[:, 0] for j in ("knee", "ankle"))
+    apart = np.where(np.abs(ankles) > 0.15 * rep.body.torso_px, ankles, np.nan)
+    return rep.single(rep.extreme(knees / apart, rep.top, 35, gain))
 
 
 @measure("step_length_norm")
@@ -109,6 +109,13 @@ def step_length(rep: Rep) -> Readings:
 @measure("heel_lift_norm")
 def heel_lift(rep: Rep) -> Readings:
     """How far the ankle rises from where it stands at the start, torso lengths (it turns about the toes)."""
+    hips, ankles = rep.body.joint("hips")[:, 1], rep.body.joint("ankles")[:, 1]
+    moved = [rep.extreme(c, rep.body.whole, q) for c in (hips, hips - ankles) for q in (5, 95)]
+    if any(m is None for m in moved):
+        return {}
+    low, high, low_legs, high_legs = (m.value for m in moved if m is not None)
+    if high - low < 0.6 * (high_legs - low_legs):
+        return {}  # the picture goes with the body (a camera that follows, hip-centred poses): no floor to rise from
 
     def read(side: str) -> Reading | None:
         height = rep.body.joint(f"{side}_ankle")[:, 1] / rep.body.torso_px
