@@ -1,23 +1,13 @@
-"""The shaders. Bones come in one uniform block; colours are lit in linear light (gamma 2) and written as sRGB."""
+"""The shaders. Vertices come in the world (``skinning``); colours are lit in linear light (gamma 2), written as sRGB."""
 
 from typing import Final
 
-MAX_BONES: Final = 512
-
-_SKINNING: Final = f"""
+SHADOW_VERTEX: Final = """
 #version 330
-layout(std140) uniform Bones {{ mat4 bones[{MAX_BONES}]; }};
-in vec3 position; in vec3 normal; in vec4 colour; in vec3 skin; in vec3 paint; in float owner;
-mat4 skinned() {{ return (1.0 - skin.z) * bones[int(skin.x)] + skin.z * bones[int(skin.y)]; }}
-"""
-
-SHADOW_VERTEX: Final = (
-    _SKINNING
-    + """
 uniform mat4 light;
-void main() { gl_Position = light * skinned() * vec4(position, 1.0); }
+in vec3 position;
+void main() { gl_Position = light * vec4(position, 1.0); }
 """
-)
 SHADOW_FRAGMENT: Final = "#version 330\nvoid main() {}\n"
 
 _LIT: Final = """
@@ -31,23 +21,20 @@ float lit() {
 }
 """
 
-COLOUR_VERTEX: Final = (
-    _SKINNING
-    + """
+COLOUR_VERTEX: Final = """
+#version 330
 uniform mat4 camera; uniform mat4 light;
+in vec3 position; in vec3 normal; in vec4 colour; in vec3 paint;
 out vec3 v_world; out vec3 v_normal; out vec4 v_colour; out vec3 v_paint; out vec4 v_light;
 void main() {
-    mat4 m = skinned();
-    vec4 world = m * vec4(position, 1.0);
-    v_world = world.xyz;
-    v_normal = mat3(m) * normal;
+    v_world = position;
+    v_normal = normal;
     v_colour = vec4(colour.rgb * colour.rgb, colour.a);
     v_paint = paint;
-    v_light = light * vec4(world.xyz + normalize(v_normal) * 0.012, 1.0);
-    gl_Position = camera * world;
+    v_light = light * vec4(position + normal * 0.012, 1.0);
+    gl_Position = camera * vec4(position, 1.0);
 }
 """
-)
 
 COLOUR_FRAGMENT: Final = (
     """
@@ -105,14 +92,13 @@ void main() {
 """
 )
 
-OWNER_VERTEX: Final = (
-    _SKINNING
-    + """
+OWNER_VERTEX: Final = """
+#version 330
 uniform mat4 camera;
+in vec3 position; in float owner;
 flat out float v_owner;
-void main() { v_owner = owner; gl_Position = camera * skinned() * vec4(position, 1.0); }
+void main() { v_owner = owner; gl_Position = camera * vec4(position, 1.0); }
 """
-)
 OWNER_FRAGMENT: Final = """
 #version 330
 flat in float v_owner;

@@ -114,7 +114,7 @@ def tube(
     power: float = 2.0,
     caps: tuple[float, float] = (0.0, 0.0),
     rings: int = 8,
-    segments: int = 16,
+    segments: int = 14,
 ) -> Mesh:
     """A closed tube around the y axis through control rings, smoothly interpolated.
 
@@ -127,10 +127,10 @@ def tube(
     )
     at = np.linspace(y[0], y[-1], rings)
     values = PchipInterpolator(y, controls)(at) if len(y) > 2 else _linear(y, controls, at)
-    turn = np.linspace(0, np.pi / 2, 5)
+    turn = np.linspace(0, np.pi / 2, 4)
     head_y, tail_y = y[0] - caps[0] * np.cos(turn[:-1]), y[-1] + caps[1] * np.sin(turn[1:])
-    head = values[:1] * np.stack([np.sin(turn[:-1])] * 2 + [np.ones(4)] * 2, 1)
-    tail = values[-1:] * np.stack([np.cos(turn[1:])] * 2 + [np.ones(4)] * 2, 1)
+    head = values[:1] * np.stack([np.sin(turn[:-1])] * 2 + [np.ones(3)] * 2, 1)
+    tail = values[-1:] * np.stack([np.cos(turn[1:])] * 2 + [np.ones(3)] * 2, 1)
     at, values = np.concatenate([head_y, at, tail_y]), np.concatenate([head, values, tail])
     values[:, :2] = np.maximum(values[:, :2], 1e-4)
     angles = np.linspace(-np.pi, np.pi, segments + 1)

@@ -12,12 +12,11 @@ from training.render import glsl
 from training.render.camera import ViewCamera, unit
 from training.render.gl import open_context
 from training.render.mesh import Mesh
+from training.render.skinning import Skin
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-_LAYOUT: Final = "3f 3f 4f 3f 3f 1f"
-_ATTRIBUTES: Final = ("position", "normal", "colour", "skin", "paint", "owner")
 _LIGHTS: Final = ("sun_colour", "fill_colour", "sky_colour", "ground_colour", "exposure")
 SHADOW_PX: Final = 1024
 MAX_CONTACTS: Final = 32
@@ -63,8 +62,6 @@ class Renderer:
             "catcher": ctx.program(glsl.COLOUR_VERTEX, glsl.CATCHER_FRAGMENT),
             "owner": ctx.program(glsl.OWNER_VERTEX, glsl.OWNER_FRAGMENT),
         }
-        self._bones = ctx.buffer(reserve=64 * glsl.MAX_BONES)
-        self._bones.bind_to_uniform_block(0)
         self._build_arrays(mesh)
         self._build_targets(samples)
         self._build_textures(paints)
@@ -74,14 +71,21 @@ class Renderer:
     def _build_arrays(self, mesh: Mesh) -> None:
         """What does not move (bone 0) is drawn once; only what moves casts shadows, only the floor catches them."""
         ctx = self._ctx
-        vertices = ctx.buffer(mesh.vertices.tobytes())
-        corners = mesh.vertices[mesh.triangles]
+        self._skin = Skin(mesh)
+        places, vertices = self._skin.places, mesh.vertices[self._skin.order]
+        triangles = self._skin.triangles
+        self._places = ctx.buffer(places.tobytes())
+        looks = np.zeros(len(vertices), [("colour", "f4", 4), ("paint", "f4", 3), ("owner", "f4")])
+        for name in ("colour", "paint", "owner"):
+            looks[name] = vertices[name]
+        self._looks = ctx.buffer(looks.tobytes())
+        corners = vertices[triangles]
         moving = corners["skin"][:, 0, 0] > 0
         floor = ~moving & (corners["position"][..., 1] < 0.02).all(1) & (corners["normal"][:, 0, 1] > 0.9)
 
         def array(program: str, which: NDArray[np.bool_]) -> moderngl.VertexArray:
-            indices = ctx.buffer(np.ascontiguousarray(mesh.triangles[which]).tobytes())
-            return self._vertex_array(self._programs[program], vertices, indices)
+            indices = ctx.buffer(np.ascontiguousarray(triangles[which]).tobytes())
+            return self._vertex_array(self._programs[program], indices)
 
         self._arrays = {
             "shadow": array("shadow", moving),
@@ -92,15 +96,17 @@ class Renderer:
             "owner": array("owner", moving | ~moving),
         }
 
-    def _vertex_array(
-        self, program: moderngl.Program, vertices: moderngl.Buffer, indices: moderngl.Buffer
-    ) -> moderngl.VertexArray:
-        parts, names = [], []
-        for form, name in zip(_LAYOUT.split(), _ATTRIBUTES, strict=True):
-            used = name in program
-            parts.append(form if used else f"{int(form[0]) * 4}x")
-            names += [name] if used else []
-        return self._ctx.vertex_array(program, [(vertices, " ".join(parts), *names)], indices)
+    def _vertex_array(self, program: moderngl.Program, indices: moderngl.Buffer) -> moderngl.VertexArray:
+        content = []
+        for buffer, layout in (
+            (self._places, (("position", "3f"), ("normal", "3f"))),
+            (self._looks, (("colour", "4f"), ("paint", "3f"), ("owner", "1f"))),
+        ):
+            parts = [form if name in program else f"{int(form[0]) * 4}x" for name, form in layout]
+            names = [name for name, _ in layout if name in program]
+            if names:
+                content.append((buffer, " ".join(parts), *names))
+        return self._ctx.vertex_array(program, content, indices)
 
     def _build_targets(self, samples: int) -> None:
         ctx, size = self._ctx, (self.camera.width_px, self.camera.height_px)
@@ -130,7 +136,6 @@ class Renderer:
         light, sun = sun_matrix(np.asarray(self.lighting.sun, float), *focus)
         camera = self.camera.matrix()
         for program in self._programs.values():
-            program["Bones"] = 0
             for name, matrix in (("camera", camera), ("light", light)):
                 if name in program:
                     _write(program, name, matrix.T)
@@ -157,12 +162,11 @@ class Renderer:
         return np.asarray(np.sum(images, axis=0, dtype=np.uint16) // len(images), np.uint8)
 
     def _upload(self, bones: F64) -> None:
-        self._bones.write(np.ascontiguousarray(bones.transpose(0, 2, 1), "f4").tobytes())
+        self._places.write(self._skin.posed(bones).tobytes())
 
     def _draw_still(self) -> None:
         """The room without anybody in it, once: it takes most of a picture's pixels."""
         ctx = self._ctx
-        self._upload(np.eye(4)[None])
         self._shadow_target.clear()
         ctx.enable_only(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
         ctx.front_face = "cw"  # the picture is drawn upside down
