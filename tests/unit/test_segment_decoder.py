@@ -117,7 +117,7 @@ def test_half_the_sets_size_is_partial() -> None:
     decoder = TrackDecoder()
     decoder.usual_amplitude = 10.0
     out = []
-    for i, r in enumerate(rest() + repetition() + rest()):
+    for i, r in enumerate(rest() + repetition(peak=0.6) + rest()):
         out += decoder.step(i * TICK_S, r, 1.0, np.full(24, 0.1 * r.progress, np.float32))
     assert finals(out) == [(Status.ATTEMPT, Reason.PARTIAL_RANGE)]
 
@@ -128,3 +128,15 @@ def test_decisions_come_within_the_lag() -> None:
         for d in decoder.step(i * TICK_S, r, 1.0, np.zeros(24, np.float32)):
             if d.offset_s is not None:
                 assert i * TICK_S - d.offset_s <= 2 * TICK_S + 1e-9
+
+
+def test_a_way_out_that_was_not_noticed_is_made_up_for() -> None:
+    """The network sees only the way back for what it is; progress tells the rest."""
+    missed = [Reading(reading(REST, 0).phase, r.events, r.progress, 0.9, _EXERCISE) for r in repetition()[:12]]
+    made = decode(rest() + missed + repetition()[12:] + rest())
+    assert finals(made) == [CONFIRMED]
+    assert made[-1].onset_s == pytest.approx(15 * TICK_S, abs=0.15)
+
+
+def test_an_input_that_begins_in_the_middle_of_the_way_out_is_an_attempt() -> None:
+    assert finals(decode(repetition()[7:] + rest()))[0] == (Status.ATTEMPT, Reason.INTERRUPTED)

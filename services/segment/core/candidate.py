@@ -28,6 +28,7 @@ class Settings:
     flush_share: float = 0.35  # at the end of the input: near enough to rest to count
     sure_progress: float = 0.3
     range_min: float = 0.45
+    range_sure: float = 0.7  # beyond this the movement's size does not matter
     activity_min: float = 0.3
     seen_min: float = 0.25
     duration_min_s: float = 0.3
@@ -140,6 +141,7 @@ def judge(
         return Status.ATTEMPT, Reason.LOW_VISIBILITY
     if candidate.peak < settings.range_min:
         return Status.ATTEMPT, Reason.PARTIAL_RANGE
-    if usual_amplitude and candidate.amplitude() < settings.amplitude_share_min * usual_amplitude:
+    small = usual_amplitude is not None and candidate.amplitude() < settings.amplitude_share_min * usual_amplitude
+    if small and candidate.peak < settings.range_sure:
         return Status.ATTEMPT, Reason.PARTIAL_RANGE
     return Status.CONFIRMED, None
