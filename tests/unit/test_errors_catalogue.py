@@ -8,6 +8,7 @@ import yaml
 
 from services.common.errors import ConfigError, InputError
 from services.errors.adapters.catalogue import SHIPPED, load_catalogue
+from services.errors.adapters.tables import update
 
 TABLE = {
     "bicep_curl hammer_curl zottman_curl": "ELBOW_DRIFT INCOMPLETE_CONTRACTION INCOMPLETE_EXTENSION TORSO_SWING "
@@ -115,3 +116,14 @@ def test_a_broken_file_is_refused_in_one_line(tmp_path: Path, text: str) -> None
 def test_a_folder_without_unknown_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown\.yaml"):
         load_catalogue(tmp_path)
+
+
+def test_the_document_matches_the_files() -> None:
+    document = Path(__file__).resolve().parents[2] / "docs" / "exercises.md"
+    assert document.read_text(encoding="utf-8") == update(document, CATALOGUE), "run training.errors.document"
+
+
+def test_a_document_without_marks_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.md").write_text("# nothing")
+    with pytest.raises(ConfigError, match=r"d\.md"):
+        update(tmp_path / "d.md", CATALOGUE)

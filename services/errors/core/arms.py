@@ -166,7 +166,7 @@ def arm_flare(rep: Rep) -> Readings:
 
     def read(side: str) -> Reading | None:
         along = -(rep.body.segment("upper_arm", side) * torso).sum(axis=-1) / np.maximum(length, 1e-9)
-        angle = np.degrees(np.arccos(np.clip(along / rep.body.length_px["upper_arm"], -1, 1)))
+        angle = np.degrees(np.arccos(np.clip(along / rep.body.length_px[f"{side}_upper_arm"], -1, 1)))
         return rep.extreme(angle, rep.top, 50)
 
     return rep.per_side(read)

@@ -52,8 +52,8 @@ class Body:
 
     ``xy`` (T, 17, 2) px, x to the right, y *up* (so that pictures read as drawings do); NaN where hidden.
     ``seen`` (17,) share of the repetition's source frames in which the joint is visible.
-    ``torso_px`` the unforeshortened torso; ``length_px`` segment → its unforeshortened length. ``near``: the side that
-    a side view shows; it stands for the middle of pairs then, because the far one is guessed by the network.
+    ``torso_px`` the unforeshortened torso; ``length_px`` ``left_thigh`` … → its unforeshortened length. ``near``: the
+    side that a side view shows; it stands for the middle of pairs then, because the far one is guessed by the network.
     """
 
     times_s: F64
@@ -161,22 +161,30 @@ def _lengths(xy: F64) -> tuple[float, dict[str, float]]:
 
     at = {name: xy[:, i] for name, i in INDEX.items()}
     raw = {
-        name: max(long(at[f"{s}_{upper}"], at[f"{s}_{lower}"]) for s in SIDES)
+        f"{side}_{name}": long(at[f"{side}_{upper}"], at[f"{side}_{lower}"])
         for name, (upper, lower) in SEGMENTS.items()
+        for side in SIDES
     }
+
+    def longest(name: str) -> float:
+        return max(raw[f"{side}_{name}"] for side in SIDES) / LENGTHS[name]
+
     torso = max(long(at[f"{s}_shoulder"], at[f"{s}_hip"]) for s in SIDES)
     middle = long((at["left_shoulder"] + at["right_shoulder"]) / 2, (at["left_hip"] + at["right_hip"]) / 2)
     torso = middle or torso
-    legs = max(raw["thigh"] / LENGTHS["thigh"], raw["shank"] / LENGTHS["shank"])
+    legs = max(longest("thigh"), longest("shank"))
     torso_px = max(torso, 0.85 * legs)
     if torso == 0.0:
         # Hips out of the picture: arms and shoulders are all there is.
         width = long(at["left_shoulder"], at["right_shoulder"]) / LENGTHS["shoulders"]
-        torso_px = max(torso_px, raw["upper_arm"] / LENGTHS["upper_arm"], 0.9 * width)
+        torso_px = max(torso_px, longest("upper_arm"), 0.9 * width)
     torso_px = max(torso_px, 1e-6)
+    # Each side has its own: the far one of a side view is a tenth smaller.
     bounded = {
-        name: float(np.clip(raw[name], 0.85 * LENGTHS[name] * torso_px, 1.2 * LENGTHS[name] * torso_px))
+        f"{side}_{name}": float(np.clip(raw[f"{side}_{name}"], 0.8 * usual * torso_px, 1.2 * usual * torso_px))
         for name in SEGMENTS
+        for side in SIDES
+        for usual in (LENGTHS[name],)
     }
     return torso_px, bounded
 

@@ -114,7 +114,7 @@ class Rep:
         # Where one of the segments may point at the camera: the product over the true lengths is right as long as the
         # other one does not (the upper arm of a curl hangs, the forearm of a press stands, a raised arm spreads).
         # With both in full view (a straight arm) the picture's own angle is the better.
-        lengths = self.body.length_px["upper_arm"] * self.body.length_px["forearm"]
+        lengths = self.body.length_px[f"{side}_upper_arm"] * self.body.length_px[f"{side}_forearm"]
         shown = np.linalg.norm(up, axis=-1) * np.linalg.norm(down, axis=-1) / lengths
         flat = np.clip((shown - 0.75) / 0.2, 0.0, 1.0)
         return flat * angle_deg(up, down) + (1 - flat) * _arc((up * down).sum(axis=-1) / lengths)
@@ -126,11 +126,11 @@ class Rep:
         if gain is not None and gain <= 1.3:
             return angle_deg(self._flat(upper, gain), self._flat(-self.body.torso(), gain))
         # Heights are true in every view.
-        return _arc(-upper[:, 1] / self.body.length_px["upper_arm"])
+        return _arc(-upper[:, 1] / self.body.length_px[f"{side}_upper_arm"])
 
     def arm_level(self, side: str) -> F64:
         """Rise of the upper arm over the level, -90..90°, by its height: true in every view."""
-        rise = self.body.segment("upper_arm", side)[:, 1] / self.body.length_px["upper_arm"]
+        rise = self.body.segment("upper_arm", side)[:, 1] / self.body.length_px[f"{side}_upper_arm"]
         return np.degrees(np.arcsin(np.clip(rise, -1, 1)))
 
     def wrist_drop(self, side: str) -> F64:
@@ -147,7 +147,7 @@ class Rep:
         if gain is not None:
             return angle_deg(self._flat(up, gain), self._flat(down, gain))
         # From the front both hip and ankle lie behind the knee: what the segments lack in length is depth.
-        long_up, long_down = self.body.length_px["thigh"], self.body.length_px["shank"]
+        long_up, long_down = self.body.length_px[f"{side}_thigh"], self.body.length_px[f"{side}_shank"]
         deep = self._depth(up, long_up) * self._depth(down, long_down)
         return _arc(((up * down).sum(axis=-1) + deep) / (long_up * long_down))
 
@@ -158,7 +158,7 @@ class Rep:
     def thigh(self, side: str) -> F64:
         """Angle of the thigh from the vertical by the height it spans, 0° standing, 90° level. True in every view."""
         spanned = -self.body.segment("thigh", side)[:, 1]
-        return _arc(spanned / self.body.length_px["thigh"])
+        return _arc(spanned / self.body.length_px[f"{side}_thigh"])
 
     # -- trunk ----------------------------------------------------------------------------------------------------
 
@@ -318,14 +318,16 @@ class Rep:
         return percentile(np.where(where, curve, np.nan), 50)
 
     def per_side(self, read: Callable[[str], Reading | None], sides: tuple[str, ...] | None = None) -> Readings:
-        """Read each side (those that take part). Of the far side of a side view the network guesses much: less sure."""
+        """Read each side (those that take part). In a side view the network guesses much of the far side: it counts
+        only where the near one has nothing to say, and as less sure."""
         out: Readings = {}
         for side in self.active if sides is None else sides:
             reading = read(side)
             if reading is not None:
                 far = self.body.near is not None and side != self.body.near
                 out[side] = replace(reading, gain=FAR_GAIN * reading.gain) if far else reading
-        return out
+        near = self.body.near
+        return {near: out[near]} if near is not None and near in out else out
 
     def single(self, reading: Reading | None) -> Readings:
         return {} if reading is None else {BOTH: reading}

@@ -86,8 +86,11 @@ def knee_valgus(rep: Rep) -> Readings:
 
 @measure("knee_gap_ratio")
 def knee_gap(rep: Rep) -> Readings:
-    """Narrowest distance of the knees over that of the ankles; what both do forward cancels out, so that a
-    three-quarter view shows it too."""
+    """Distance of the knees over that of the ankles about the turn.
+
+    What both do forward cancels out, so that a three-quarter view shows it too (Noyes et al. 2005, normalised knee
+    separation distance).
+    """
     gain = rep.frontal_gain
     if gain is None:
         return {}
