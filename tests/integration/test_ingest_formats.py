@@ -102,6 +102,33 @@ def test_a_gap_in_time_stays_a_gap(folder: Path) -> None:
     assert sorted(steps)[-2] == pytest.approx(0.04, abs=2e-3)
 
 
+def test_an_absurd_jump_of_the_clock_is_closed(folder: Path) -> None:
+    path = folder / "jump.mkv"
+    media.ffmpeg(*media.source(), "-vf", "setpts='PTS+gte(N,12)*100000/TB'", "-vsync", "passthrough", *media.H264, path)
+    with VideoReader(str(path)) as reader:
+        times = [f.time_s for f in reader]
+        assert "TIMESTAMPS" in [w.code for w in reader.warnings]
+    assert len(times) == 25
+    assert times[-1] == pytest.approx(24 / 25, abs=0.05)
+
+
+def test_an_absurd_frame_rate_is_not_believed(folder: Path) -> None:
+    path = media.make_video(folder / "rate.mp4", *media.H264, fps="1500", seconds=0.02)
+    with VideoReader(str(path)) as reader:
+        assert reader.info.fps <= 1000
+        times = [f.time_s for f in reader]
+    assert times == pytest.approx([i / 1500 for i in range(30)], abs=1e-4)
+
+
+def test_untagged_hd_is_taken_for_709_as_players_do(folder: Path) -> None:
+    picture = np.full((720, 1280, 3), (200, 30, 40), np.uint8)
+    codec = ("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "mpeg4", "-q:v", "2")
+    path = media.write_raw(folder / "hd.avi", [picture] * 2, 25, *codec)
+    for short_side in (None, 360):
+        with VideoReader(str(path), max_short_side_px=short_side) as reader:
+            assert next(reader).image[100, 100] == pytest.approx(np.array((200, 30, 40)), abs=6)
+
+
 def test_video_that_starts_after_the_sound_starts_late(folder: Path) -> None:
     path = folder / "late.mkv"
     tone = ("-f", "lavfi", "-i", "sine=duration=2")

@@ -73,6 +73,7 @@ class VideoReader:
         self._scene = SceneDetector()
         self._cadence = Cadence()
         self._notices = Notices()
+        self._pending: deque[VideoFrame] = deque()
         self._sequence = 0
         self.position_s = 0.0
         self._decoder = Decoder(uri, threads if threads is not None else min(os.cpu_count() or 1, 4))
@@ -107,7 +108,7 @@ class VideoReader:
                 f"{self._name}: the start of {self._start_s:g} s lies beyond its end at {duration_s:.1f} s; "
                 "choose an earlier start"
             )
-        self._pending: deque[VideoFrame] = deque(opening)
+        self._pending = deque(opening)
         near_s = 0.0
         if self._start_s >= _SEEK_MIN_S and first_s is not None and self._start_s > first_s + _SEEK_MIN_S:
             near_s = self._seek()
@@ -157,9 +158,10 @@ class VideoReader:
         for decoded, time_s in self._timed():
             if not self._sampler.keep(time_s):
                 continue
-            image = self._picture.make(decoded)
+            image, interlaced = self._picture.make(decoded), decoded.interlaced_frame
+            del decoded  # an 8K picture must not outlive its use while the next one is decoded
             look = self._scene.look(image, time_s)
-            self._notices.add(time_s, cut=look.cut, frozen=look.frozen, interlaced=decoded.interlaced_frame)
+            self._notices.add(time_s, cut=look.cut, frozen=look.frozen, interlaced=interlaced)
             yield Frame(self._key, self._sequence, time_s, image, cut=look.cut, frozen=look.frozen)
             self._sequence += 1
         if self._sequence == 0:
@@ -181,6 +183,7 @@ class VideoReader:
                 continue
             self.position_s = time_s
             yield decoded, time_s
+            del decoded
 
     def _all(self) -> Iterator[VideoFrame]:
         while self._pending:

@@ -49,7 +49,9 @@ class PictureMaker:
     """
 
     def __init__(self, first: VideoFrame, pixel_aspect: float, max_short_side_px: int | None) -> None:
-        self.rotation_deg, self.mirrored = orientation(first)
+        # asking a frame for its side data ties it into a cycle: ask a thumbnail, lest 100 MB of 8K linger
+        thumbnail = VideoReformatter().reformat(first, width=16, height=16, threads=1)
+        self.rotation_deg, self.mirrored = orientation(thumbnail)
         aspect = pixel_aspect if 0.2 < pixel_aspect < 5 and abs(pixel_aspect - 1) > 0.02 else 1.0
         width_px, height_px = round(first.width * aspect), first.height
         self._aspect = aspect
