@@ -30,6 +30,8 @@ class Settings:
     range_min: float = 0.45
     range_sure: float = 0.7  # beyond this the movement's size does not matter
     activity_min: float = 0.3
+    first_confidence_min: float = 0.5
+    first_gap_s: float = 6.0  # without a counted repetition
     seen_min: float = 0.25
     duration_min_s: float = 0.3
     duration_max_s: float = 12.0
@@ -100,6 +102,10 @@ class Candidate:
             return self.onset_s + self.turn_sum / self.turn_mass
         return self.peak_s
 
+    def confidence(self) -> float:
+        """How sure it is that this is a repetition: activity times how full the movement is."""
+        return float(np.clip(self.activity / max(self.ticks, 1) * min(1.0, self.peak / 0.8), 0, 1))
+
     def amplitude(self) -> float:
         """How far the body moved between onset and far end, body sizes (root of summed squares)."""
         if not self.peak_pose.size or not self.onset_pose.size:
@@ -124,9 +130,13 @@ class Decision:
 
 
 def judge(
-    candidate: Candidate, offset_s: float, settings: Settings, usual_amplitude: float | None
+    candidate: Candidate, offset_s: float, settings: Settings, usual_amplitude: float | None, first: bool
 ) -> tuple[Status, Reason | None]:
-    """What a closed candidate is. ``usual_amplitude``: the median of the set so far, if there is one."""
+    """What a closed candidate is.
+
+    ``usual_amplitude``: the median of the set so far, if there is one. ``first``: nothing was counted for a while, so
+    that it may as well be the setting up; it must be surer than one among others.
+    """
     duration_s, ticks = offset_s - candidate.onset_s, max(candidate.ticks, 1)
     if duration_s < settings.duration_min_s:
         return Status.RETRACTED, Reason.TOO_SHORT
@@ -141,6 +151,8 @@ def judge(
         return Status.ATTEMPT, Reason.LOW_VISIBILITY
     if candidate.peak < settings.range_min:
         return Status.ATTEMPT, Reason.PARTIAL_RANGE
+    if first and candidate.confidence() < settings.first_confidence_min:
+        return Status.RETRACTED, Reason.NOT_EXERCISE
     small = usual_amplitude is not None and candidate.amplitude() < settings.amplitude_share_min * usual_amplitude
     if small and candidate.peak < settings.range_sure:
         return Status.ATTEMPT, Reason.PARTIAL_RANGE

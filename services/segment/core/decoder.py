@@ -64,6 +64,7 @@ class TrackDecoder:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self.usual_amplitude: float | None = None
+        self.last_counted_s = -1e9
         self.reset()
 
     def reset(self) -> None:
@@ -205,7 +206,10 @@ class TrackDecoder:
         candidate = self.candidate
         assert candidate is not None
         offset_s = max(offset_s, self.ring[-1].time_s - OFFSET_BACK_S)
-        status, reason = judge(candidate, offset_s, self.settings, self.usual_amplitude)
+        first = candidate.onset_s - self.last_counted_s > self.settings.first_gap_s
+        status, reason = judge(candidate, offset_s, self.settings, self.usual_amplitude, first)
+        if status is Status.CONFIRMED:
+            self.last_counted_s = offset_s
         return self._end(candidate, offset_s, status, reason)
 
     def _drop(self, sample: Sample, status: Status, reason: Reason) -> list[Decision]:
@@ -219,11 +223,10 @@ class TrackDecoder:
         if not candidate.announced and status is not Status.CONFIRMED:
             return []  # it never was a candidate to anyone
         turn_s = float(np.clip(candidate.turn_s(), candidate.onset_s, offset_s))
-        activity = candidate.activity / max(candidate.ticks, 1)
         return [
             Decision(
                 status, candidate.onset_s, turn_s, offset_s, reason,
-                confidence=float(np.clip(activity * min(1.0, candidate.peak / 0.8), 0, 1)),
+                confidence=candidate.confidence(),
                 hold_s=candidate.hold_ticks * TICK_S,
                 amplitude=candidate.amplitude(),
                 exercise=self._exercise(candidate),
@@ -238,6 +241,7 @@ class TrackDecoder:
             "mode": self.mode.value,
             "candidate": asdict(self.candidate) if self.candidate else None,
             "rested": self.rested,
+            "last_counted_s": self.last_counted_s,
             "last_offset_s": self.last_offset_s,
         }
 
@@ -249,6 +253,7 @@ class TrackDecoder:
         self.mode = Mode(state["mode"])
         self.candidate = Candidate(**state["candidate"]) if state["candidate"] else None
         self.rested, self.last_offset_s = state["rested"], state["last_offset_s"]
+        self.last_counted_s = state["last_counted_s"]
 
 
 _NUMBERS: Final = (
