@@ -123,6 +123,7 @@ class MovementFile(_Strict):
     lowering_first: bool = False
     legs: bool = False
     one_side: bool = False
+    both_sides: bool = False
 
 
 class RepetitionFile(_Strict):

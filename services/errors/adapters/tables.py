@@ -29,8 +29,7 @@ def _views(error: ErrorSpec) -> str:
 def exercise_tables(catalogue: Catalogue) -> str:
     """Markdown: the exercises, each exercise's errors, the measures."""
     lines = ["| id | also called | a repetition starts and ends | turn |", "|---|---|---|---|"]
-    for spec in catalogue:
-        lines.append(f"| `{spec.id}` | {', '.join(spec.aliases) or '–'} | {spec.starts} | {spec.turn} |")
+    lines += [f"| `{s.id}` | {', '.join(s.aliases) or '–'} | {s.starts} | {s.turn} |" for s in catalogue]
     for spec in catalogue:
         if not spec.errors:
             continue

@@ -17,10 +17,10 @@ PLANE_MIN: Final = 0.5
 """A plane of the body of which the picture shows less than this share (30°) is not measured in."""
 GAIN_MAX: Final = 1.7
 FAR_GAIN: Final = 1.8
-ACTIVE_MIN: Final = 0.22
+ACTIVE_MIN: Final = 0.16
 """A side that moves less than this share of the other's range takes no part (alternating arms)."""
 
-WORKING_MIN_DEG: Final = 25.0
+WORKING_MIN_DEG: Final = 15.0
 
 PRIMARY_ANGLES: Final = ("elbow", "arm", "arm_level", "knee", "hip", "lean", "shoulder_height")
 BOTH: Final = "both"
@@ -32,7 +32,8 @@ class Movement:
 
     ``primary_angle``: one of PRIMARY_ANGLES. ``plane``: sagittal | frontal | any, in which the limbs move.
     ``load_point``: joint whose speed is the weight's. ``lowering_first``: the way out is the eccentric one.
-    ``legs``: the legs do the work (both sides count as active); ``one_side``: one arm works, the other one supports.
+    ``legs``: the legs do the work (both sides count as active); ``one_side``: one arm works, the other one supports;
+    ``both_sides``: never done with one arm at a time.
     ``turn_high``: the primary angle is largest at the turn.
     """
 
@@ -42,6 +43,7 @@ class Movement:
     lowering_first: bool = False
     legs: bool = False
     one_side: bool = False
+    both_sides: bool = False
     turn_high: bool = True
 
 
@@ -226,7 +228,7 @@ class Rep:
             # The arm that supports does not move; where it is the only one seen, nothing is known of the other.
             best = max(seen, key=lambda s: seen[s])
             return (best,) if seen[best] >= WORKING_MIN_DEG else ()
-        if self.movement.legs or len(seen) < 2:
+        if self.movement.legs or self.movement.both_sides or len(seen) < 2:
             return tuple(seen) or SIDES
         most = max(seen.values())
         return tuple(s for s in SIDES if seen[s] >= ACTIVE_MIN * most)
