@@ -1,6 +1,8 @@
 """What it costs to take a finding for a person known already: by pose and motion, after a loss, across a cut.
 
-Each function gives (N tracks, M findings); lower is likelier, and each says what is out of the question by ``LIMIT``.
+Each function gives (N tracks, M findings); lower is likelier, more than the ``MAX`` beside it is out of the question.
+Clothes: measured on the real clips, one person in two pictures differs by 0.12 (95 %: under 0.33), two people by 0.47
+(90 %: over 0.32).
 """
 
 import math
@@ -81,7 +83,7 @@ def lost_cost(tracks: Sequence[Known], found: Sequence[Candidate], time_s: float
         for j, c in enumerate(found):
             off = math.dist(here, similarity.torso_centre(c.keypoints, c.scores)) / reach
             ratio = abs(math.log(c.size_px / t.size_px))
-            cost[i, j] = 0.35 * off + 1.2 * _clothes(t, c, 0.3) + 0.3 * ratio
+            cost[i, j] = 0.4 * off + 1.8 * _clothes(t, c, 0.25) + 0.3 * ratio
             if off > 1.0 or ratio > 0.7:
                 cost[i, j] = _HOPELESS
     return cost
@@ -95,7 +97,7 @@ def cut_cost(tracks: Sequence[Known], found: Sequence[Candidate], time_s: float)
         for j, c in enumerate(found):
             off = math.dist(here, similarity.torso_centre(c.keypoints, c.scores)) / t.size_px
             ratio = abs(math.log(c.size_px / t.size_px))
-            cost[i, j] = 1.2 * _clothes(t, c, 0.4) + 0.06 * min(off, 4.0) + 0.15 * min(ratio, 1.5)
+            cost[i, j] = 1.6 * _clothes(t, c, 0.3) + 0.06 * min(off, 4.0) + 0.15 * min(ratio, 1.5)
     return cost
 
 
