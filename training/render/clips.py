@@ -32,7 +32,8 @@ PLAN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 }
 """Exercise → (view, the mistake planted in the clip of that view that has one): one which that view can show."""
 
-SIZES_PX: Final = ((640, 480), (480, 640), (640, 360), (480, 480))
+FPS: Final = 20.0
+SIZES_PX: Final = ((480, 360), (360, 480), (640, 360), (400, 400))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def all_clips(seed: int = 0) -> list[Clip]:
 
 
 def clip_scene(
-    clip: Clip, *, fps: float = 25.0, repetitions: int | None = None, size_px: tuple[int, int] | None = None
+    clip: Clip, *, fps: float = FPS, repetitions: int | None = None, size_px: tuple[int, int] | None = None
 ) -> Scene:
     """The scene of a clip; what is not given is drawn from its seed."""
     rng = np.random.default_rng([clip.seed, 7])

@@ -22,7 +22,7 @@ from training.render.video import Written, write_scene
 from training.simulator.generate import make_motion
 from training.simulator.motion import Motion
 
-FPS: Final = 25.0
+FPS: Final = 20.0
 TRAINED: Final = ("bicep_curl", "shoulder_press", "lateral_raise", "squat", "front_raise", "hammer_curl")
 
 
