@@ -15,7 +15,7 @@ from training.render.mesh import Colour, Mesh, capsule, ellipsoid, from_arrays, 
 
 F64 = NDArray[np.float64]
 
-PAINT_PX: Final = 512
+PAINT_PX: Final = 256
 _PAINT_Y: Final = (-0.14, 0.16)  # m at the lower and upper edge of the face's paint
 _CENTRE: Final = np.array([0.0, 0.01, 0.005])
 

@@ -11,7 +11,7 @@ from training.render.mesh import Colour, Mesh, box, disc_prism, ellipsoid, from_
 F64 = NDArray[np.float64]
 
 CHROME: Final[Colour] = (0.66, 0.67, 0.7)
-LAYER_PX: Final = 512
+LAYER_PX: Final = 256
 
 
 def turned(degrees: float, axis: str = "y", shift: tuple[float, float, float] = (0, 0, 0)) -> F64:
