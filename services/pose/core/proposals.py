@@ -176,8 +176,11 @@ def same_person(a: Candidate, b: Candidate) -> bool:
         return False
     # Half a person (cut off by a tile) lies inside the whole one and shares the torso.
     centres = similarity.torso_centre(a.keypoints, a.scores) - similarity.torso_centre(b.keypoints, b.scores)
-    near = float(np.hypot(*centres)) < 0.35 * float(size[0])
-    return near or (inside > 0.85 and iou < 0.3 and min(a.size_px, b.size_px) < 0.6 * float(size[0]))
+    if float(np.hypot(*centres)) < 0.35 * float(size[0]):
+        return True
+    # A much smaller one inside is an arm taken for a person, unless it is somebody known who stands further back.
+    smaller = min(a, b, key=lambda c: c.size_px)
+    return smaller.track_id < 0 and inside > 0.85 and iou < 0.3 and smaller.size_px < 0.6 * float(size[0])
 
 
 def rank(candidate: Candidate) -> float:
