@@ -1,5 +1,7 @@
 """Simulated people with planted mistakes: named, scored lower with every degree; clean ones left alone."""
 
+from itertools import combinations
+
 import pytest
 
 from services.common.types import Assessment
@@ -51,18 +53,22 @@ def test_clean_repetitions_are_left_alone() -> None:
 
 
 SET_WIDE = {"RANGE_LOST", "TORSO_RISES", "TEMPO_UNEVEN"}
-PLANTED = [(e, c) for e, codes in MISTAKES.items() for c in codes if c not in SET_WIDE]
+GENERAL = {"ECCENTRIC_TOO_FAST", "ASYMMETRY", "JERKY"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exercise", list(MISTAKES))
 def test_the_score_falls_with_every_planted_degree(exercise: str) -> None:
-    for code in (c for e, c in PLANTED if e == exercise):
-        for azimuth in (FRONT, SIDE):
-            scores = []
-            for degree in (0.0, 0.25, 0.5, 0.75, 1.0):
-                mistakes = {code: degree} if degree else {}
-                scores.append(assessed(exercise, azimuth, 3, mistakes, noisy=False)[0].score)
-            # Exact poses, but boundaries as a segmenter sets them: a point or two is theirs.
-            worst = max(later - min(scores[: k + 1]) for k, later in enumerate(scores))
-            assert worst <= 4.0, (code, azimuth, scores)
+    for code in MISTAKES[exercise]:
+        if code in SET_WIDE or (code in GENERAL and exercise not in ("bicep_curl", "squat")):
+            continue
+        for azimuth in (SIDE, FRONT):
+            worst = assessed(exercise, azimuth, 3, {code: 1.0}, noisy=False)[0]
+            if code not in worst.not_observable:
+                break
+        else:
+            continue
+        mistakes: list[dict[str, float]] = [{}, {code: 0.35}, {code: 0.7}]
+        scores = [assessed(exercise, azimuth, 3, m, noisy=False)[0].score for m in mistakes] + [worst.score]
+        # Exact poses, but boundaries as a segmenter sets them: a point or two is theirs.
+        assert all(b <= a + 4.0 for a, b in combinations(scores, 2)), (code, azimuth, scores)
