@@ -215,11 +215,11 @@ class TrackDecoder:
     def _drop(self, sample: Sample, status: Status, reason: Reason) -> list[Decision]:
         candidate = self.candidate
         assert candidate is not None
-        self.rested = True
         return self._end(candidate, sample.time_s, status, reason)
 
     def _end(self, candidate: Candidate, offset_s: float, status: Status, reason: Reason | None) -> list[Decision]:
         self.candidate, self.mode, self.last_offset_s = None, Mode.REST, offset_s
+        self.rested = True
         if not candidate.announced and status is not Status.CONFIRMED:
             return []  # it never was a candidate to anyone
         turn_s = float(np.clip(candidate.turn_s(), candidate.onset_s, offset_s))
