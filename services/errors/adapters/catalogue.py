@@ -16,8 +16,7 @@ from services.common.skeleton import INDEX
 from services.errors.core.catalogue import ABOVE, BELOW, UNKNOWN, Catalogue, ErrorSpec, ExerciseSpec
 from services.errors.core.curves import Movement
 from services.errors.core.measures import REGISTRY
-from services.errors.core.memory import SET_MEASURES
-from services.errors.core.registry import UNITS
+from services.errors.core.registry import SET_MEASURES, UNITS
 
 SHIPPED: Final = Path(__file__).resolve().parent.parent / "exercises"
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's, ten times as fast, where it is built in

@@ -6,7 +6,7 @@ from typing import Final
 from services.common.errors import ConfigError
 from services.errors.core.catalogue import ABOVE, Catalogue, ErrorSpec
 from services.errors.core.measures import REGISTRY
-from services.errors.core.memory import SET_MEASURES
+from services.errors.core.registry import SET_MEASURES
 
 BEGIN: Final = "<!-- generated: exercises -->"
 END: Final = "<!-- end of generated -->"

@@ -10,15 +10,11 @@ from typing import Any, Final
 from services.errors.core.cues import CueMemory
 from services.errors.core.curves import BOTH, Reading, Readings, Rep
 from services.errors.core.measures import measure_all
+from services.errors.core.registry import SET_MEASURES
 
 FIRST: Final = 3
 """So many first repetitions of a set are its own standard."""
 RECENT: Final = 5
-SET_MEASURES: Final = {
-    "range_lost_ratio": "Share of the range of the set's first three repetitions (their median) that is missing.",
-    "tempo_change_ratio": "Duration over the median of the set's last five repetitions (or the inverse, if shorter).",
-    "torso_risen_deg": "How far the torso has risen since the set's first three repetitions.",
-}
 
 
 def _lean(rep: Rep) -> float | None:

@@ -20,7 +20,8 @@ from services.errors.core.catalogue import Catalogue, ExerciseSpec
 from services.errors.core.cues import next_cue
 from services.errors.core.curves import BOTH, Readings, Rep
 from services.errors.core.measures import GENERAL, flatten, look_at, measure_all
-from services.errors.core.memory import SET_MEASURES, TrackMemory
+from services.errors.core.memory import TrackMemory
+from services.errors.core.registry import SET_MEASURES
 from services.errors.core.rules import Verdict, judge
 from services.errors.core.scoring import score
 from services.errors.core.whole import find_turn

@@ -6,6 +6,13 @@ from typing import Final
 
 from services.errors.core.curves import Readings, Rep
 
+SET_MEASURES: Final = {
+    "range_lost_ratio": "Share of the range of the set's first three repetitions (their median) that is missing.",
+    "tempo_change_ratio": "Duration over the median of the set's last five repetitions (or the inverse, if shorter).",
+    "torso_risen_deg": "How far the torso has risen since the set's first three repetitions.",
+}
+"""Measures against the set's own earlier repetitions (``core.memory``): name → what they read."""
+
 Reader = Callable[[Rep], Readings]
 UNITS: Final = {"deg": "deg", "s": "s", "norm": "torso lengths", "ratio": "ratio"}
 

@@ -16,6 +16,7 @@ from services.common.types import ErrorFinding
 from services.errors.core.body import SIDES, Body
 from services.errors.core.catalogue import ABOVE, ErrorSpec, ExerciseSpec
 from services.errors.core.curves import BOTH, Reading, Readings, Rep
+from services.errors.core.registry import SET_MEASURES
 from services.errors.core.view import View, ViewKind
 
 VIEW_CONFIDENCE_MIN: Final = 0.35
@@ -120,6 +121,8 @@ def judge(exercise: ExerciseSpec, rep: Rep, readings: Mapping[str, Readings], st
     for spec in exercise.errors:
         if spec.both_arms and len(rep.active) == 1 and all(r is not None for r in rep.ranges.values()):
             continue
+        if spec.measure in SET_MEASURES and not readings.get(spec.measure):
+            continue  # nothing to compare with yet: no question of the view
         if spec.measure is None or not view_shows(rep.view, spec):
             hidden.append(spec.code)
             continue
