@@ -17,9 +17,10 @@ from services.common.types import Phase
 
 F64 = NDArray[np.float64]
 Family = Literal["minimum_jerk", "held_out"]
-EDGE: Final = 0.02
-"""A repetition's true onset and offset are where it has left rest by, and returned to, this share of its range: the
-first moment at which anyone could see it."""
+EDGE: Final = 0.05
+"""A repetition's true onset and offset are where it has left rest by, and returned to, this share of its range: where
+people who mark footage by eye put them (the ends of slow movements, a few per cent of the range, take most of a second
+and are not seen)."""
 TURN_DWELL_S: Final = 0.25  # in a long hold the turn is at most this long after the far end was reached
 PHASES: Final = tuple(Phase)
 
