@@ -22,6 +22,8 @@ class Settings:
     close_share: float = 0.2  # of the peak progress: nearly back
     touch_share: float = 0.5  # below this a new way out begins a new repetition
     close_ticks: int = 2
+    moving_back: float = 0.9  # so surely still on its way back
+    moving_ticks: int = 10  # that its end is waited for so long
     quiet_ticks: int = 4  # of rest that end a way out which went nowhere
     late_back: float = 0.6  # so surely on its way back that a way out must have been
     begun_share: float = 0.35  # of the peak: an input that begins here begins in the middle

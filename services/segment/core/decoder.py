@@ -185,7 +185,9 @@ class TrackDecoder:
         passed = len(ring) > 1 and ring[-2].offset >= 0.3 and ring[-1].offset < ring[-2].offset
         nearly = candidate.closing_ticks > 0
         at_rest = sample.away < settings.away_off
-        if at_rest or (nearly and passed) or candidate.closing_ticks > settings.close_ticks:
+        # A pause on the last stretch looks nearly back; while the way back is plain, its end is waited for.
+        patience = settings.moving_ticks if sample.back >= settings.moving_back else settings.close_ticks
+        if at_rest or (nearly and passed and sample.back < settings.moving_back) or candidate.closing_ticks > patience:
             made += self._close(locate_offset(ring, candidate.turn_s()))
         return made
 

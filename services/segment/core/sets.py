@@ -16,6 +16,8 @@ _MEMORY: Final = 12
 _TEMPER: Final = 0.5
 """Repetitions of a set share view and mistakes: their votes are not independent, so each counts half."""
 KNOWN_MIN: Final = 0.4
+_LOOK_ALIKE: Final = tuple((EXERCISES.index(name), EXERCISES.index("bicep_curl")) for name in ("hammer_curl", "zottman_curl"))
+"""(exercise, the one it is called): they differ in how the hand is turned, which 17 joints do not show."""
 
 
 class SetTracker:
@@ -77,6 +79,9 @@ class SetTracker:
         logits = logits + LOG_PRIOR
         chances = np.exp(logits - logits.max())
         chances /= chances.sum()
+        for other, shown in _LOOK_ALIKE:
+            chances[shown] += chances[other]
+            chances[other] = 0.0
         best = int(chances.argmax())
         if chances[best] < KNOWN_MIN:
             return "unknown", float(1.0 - chances[best])
