@@ -1,11 +1,11 @@
 """Rendered clips through the whole pipeline: counts, boundaries, planted mistakes, clean clips left alone.
 
     python -m bench.rendered [--seed 0] [--only NAME] [--folder DIR] [--json FILE] [--exercise]
-                             [--true-poses]
+                             [--true nothing|poses|repetitions]
 
-The clips (``training.render.clips``) are made on first use and kept in ``.cache``. ``--exercise`` tells
-which exercise it is and ``--true-poses`` gives the true keypoints: what remains is the fault of later stages.
-Definitions:
+The clips (``training.render.clips``) are made on first use and kept in ``.cache``. To see which stage is to blame,
+``--exercise`` tells which exercise it is, ``--true poses`` gives the true keypoints to the later stages, and
+``--true repetitions`` the true boundaries and exercise besides. Definitions:
 
 - exact: confirmed repetitions of the lifter = true repetitions.
 - boundaries: true and found repetitions are matched one to one in time order by largest overlap (IoU ≥ 0.5); of all
@@ -21,17 +21,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from services.common.processor import Mark, MarkKind
-from services.common.types import LOCAL_STREAM, NetworkTrace, PoseFrame, Repetition, Status, TrackedPose
-from services.errors.adapters.catalogue import load_catalogue
-from services.errors.core.processor import AssessProcessor
-from services.local.collect import Collector
+from bench.rendered_truth import judge_poses, judge_repetitions
+from services.common.types import Status
 from services.local.pipeline import AnalyzeOptions, analyze
 from services.local.results import PersonResult
-from services.segment.adapters.onnx import OnnxRecurrentNetwork
-from services.segment.core.processor import SegmentProcessor
 from training.render.cache import rendered_folder
 from training.render.clips import Clip, all_clips, ensure_clips
 
@@ -128,51 +121,16 @@ def score(name: str, truth: dict[str, Any], people: list[PersonResult]) -> Row:
     return row
 
 
-def run_clip(video: Path, options: AnalyzeOptions, true_poses: bool = False) -> Row:
-    """The row of one video. ``true_poses``: segment and judge the true keypoints, without looking at the picture."""
+def run_clip(video: Path, options: AnalyzeOptions, true: str = "nothing") -> Row:
+    """The row of one video. ``true``: what is given instead of being found: nothing | poses | repetitions (and poses)."""
     truth = json.loads(video.with_suffix(".json").read_text())
-    people = judge(true_pose_frames(truth), options) if true_poses else analyze(str(video), options).people
+    if true == "poses":
+        people = judge_poses(truth, options)
+    elif true == "repetitions":
+        people = judge_repetitions(truth, options)
+    else:
+        people = analyze(str(video), options).people
     return score(video.stem, truth, people)
-
-
-HIDDEN_SCORE, SEEN_SCORE = 0.2, 0.9
-
-
-def true_pose_frames(truth: dict[str, Any]) -> list[PoseFrame]:
-    """What a faultless pose stage would say of a rendered video: hidden joints are marked, not invented."""
-    frames = []
-    for i in range(truth["frames"]):
-        people = []
-        for person in truth["people"]:
-            keypoints = np.array(person["keypoints_px"][i], np.float32)
-            seen = np.array([c == "2" for c in person["visible"][i]])
-            if not seen.any():
-                continue
-            scores = np.where(seen, SEEN_SCORE, HIDDEN_SCORE).astype(np.float32)
-            box = np.concatenate([keypoints.min(0), keypoints.max(0)])
-            people.append(TrackedPose(person["id"], keypoints, scores, box))
-        time_s = i / truth["fps"]
-        size = (truth["width_px"], truth["height_px"])
-        frames.append(PoseFrame(LOCAL_STREAM, i, time_s, *size, tuple(people)))
-    return frames
-
-
-def judge(frames: list[PoseFrame], options: AnalyzeOptions) -> list[PersonResult]:
-    """Poses through segment and errors, as the pipeline does it."""
-    segment = SegmentProcessor(OnnxRecurrentNetwork(), exercise=options.exercise, trace=False)
-    errors = AssessProcessor(load_catalogue(), options.strictness)
-    collector = Collector()
-    outputs: list[Repetition | NetworkTrace] = []
-    for frame in frames:
-        collector.poses(frame)
-        outputs += segment.on_item(frame)
-    outputs += segment.on_mark(Mark(LOCAL_STREAM, MarkKind.EOF, frames[-1].time_s))
-    for output in outputs:
-        collector.output(output)
-        if isinstance(output, Repetition):
-            for assessment in errors.on_item(output):
-                collector.output(assessment)
-    return collector.people()
 
 
 def summarise(rows: list[Row]) -> dict[str, float]:
@@ -212,7 +170,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="clips whose name contains this")
     parser.add_argument("--folder", type=Path, help="where the clips lie (default: the cache)")
     parser.add_argument("--exercise", action="store_true", help="tell the pipeline which exercise it is")
-    parser.add_argument("--true-poses", action="store_true", help="true keypoints instead of the pose network's")
+    parser.add_argument(
+        "--true", choices=("nothing", "poses", "repetitions"), default="nothing", help="given, not found"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="write all rows here")
     args = parser.parse_args()
@@ -224,7 +184,7 @@ def main() -> int:
     for clip, video in zip(clips, videos, strict=True):
         exercise = clip.exercise if args.exercise else None
         options = AnalyzeOptions(exercise=exercise, threads=args.threads, thumbnails=False)
-        rows.append(run_clip(video, options, args.true_poses))
+        rows.append(run_clip(video, options, args.true))
         print(_line(rows[-1]), flush=True)
     totals = summarise(rows)
     targets = {"counts_exact": 0.9, "boundaries_within_0.2s": 0.9, "mistake_named": 0.8, "clean_without_error": 0.9}

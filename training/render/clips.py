@@ -20,15 +20,15 @@ from training.render.scene import Actor, Scene
 from training.render.video import Written, write_scene
 from training.simulator.generate import make_motion
 
-AZIMUTHS_DEG: Final = {"front": 0.0, "front_side": 38.0, "side": 84.0}
+AZIMUTHS_DEG: Final = {"front": 0.0, "front_side": 45.0, "side": 84.0}
 
 PLAN: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "bicep_curl": (("front_side", "TORSO_SWING"), ("side", "ELBOW_DRIFT")),
     "shoulder_press": (("front", "NO_LOCKOUT"), ("front_side", "START_TOO_HIGH")),
-    "lateral_raise": (("front", "ABOVE_SHOULDER"), ("front_side", "ELBOWS_BENT")),
+    "lateral_raise": (("front", "ABOVE_SHOULDER"), ("front_side", "RANGE_TOO_SHORT")),
     "squat": (("front_side", "TOO_SHALLOW"), ("side", "TORSO_COLLAPSES")),
     "bent_over_row": (("front_side", "SHORT_PULL"), ("side", "BODY_ENGLISH")),
-    "lunge": (("front_side", "TOO_SHALLOW"), ("side", "TORSO_LEAN")),
+    "lunge": (("front_side", "TORSO_LEAN"), ("side", "TOO_SHALLOW")),
 }
 """Exercise → (view, the mistake planted in the clip of that view that has one): one which that view can show."""
 

@@ -1,4 +1,4 @@
-"""The shaders. Vertices come in the world (``skinning``); colours are lit in linear light (gamma 2), written as sRGB."""
+"""The shaders. Vertices come in the world (``skinning``); colours are lit in linear light and written as sRGB."""
 
 from typing import Final
 
