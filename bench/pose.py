@@ -185,7 +185,8 @@ def _tremble(poses: Sequence[tuple[F32, F32] | None]) -> list[float]:
             if pose is not None and pose[1][[a, b, c]].min() >= VISIBLE_MIN:
                 u, v = pose[0][a] - pose[0][b], pose[0][c] - pose[0][b]
                 angles[t, i] = np.degrees(np.arctan2(u[0] * v[1] - u[1] * v[0], u @ v))
-    second = np.diff(np.unwrap(angles, period=360, axis=0), n=2, axis=0)
+    turn = (np.diff(angles, axis=0) + 180) % 360 - 180
+    second = np.diff(turn, axis=0)
     return [float(v) for v in second.ravel() if np.isfinite(v)]
 
 
