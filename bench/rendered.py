@@ -122,7 +122,7 @@ def score(name: str, truth: dict[str, Any], people: list[PersonResult]) -> Row:
 
 
 def run_clip(video: Path, options: AnalyzeOptions, true: str = "nothing") -> Row:
-    """The row of one video. ``true``: what is given instead of being found: nothing | poses | repetitions (and poses)."""
+    """The row of one video. ``true``: what is given, not found: nothing | poses | repetitions (and poses)."""
     truth = json.loads(video.with_suffix(".json").read_text())
     if true == "poses":
         people = judge_poses(truth, options)

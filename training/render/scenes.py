@@ -29,8 +29,8 @@ TRAINED: Final = ("bicep_curl", "shoulder_press", "lateral_raise", "squat", "fro
 class _Cast:
     """Draws people who can be told from one another by their shirts."""
 
-    def __init__(self, rng: np.random.Generator, fps: float) -> None:
-        self.rng, self.fps = rng, fps
+    def __init__(self, rng: np.random.Generator, fps: float, repetitions: int | None = None) -> None:
+        self.rng, self.fps, self.repetitions = rng, fps, repetitions
         self.shirts: tuple[Colour, ...] = ()
         self.exercises = list(rng.permutation(TRAINED))
 
@@ -42,7 +42,8 @@ class _Cast:
     def motion(self, repetitions: int | None = None, exercise: str | None = None, seed: int | None = None) -> Motion:
         """A clean set; the same ``seed`` gives the same body and manner."""
         exercise = exercise or str(self.exercises.pop())
-        count = repetitions or int(self.rng.integers(4, 8))
+        count = int(self.rng.integers(4, 8))
+        count = self.repetitions or repetitions or count
         rng = np.random.default_rng(int(self.rng.integers(1 << 30)) if seed is None else seed)
         return make_motion(
             exercise, rng, repetitions=count, side="both", family="held_out", fps=self.fps,
@@ -115,11 +116,18 @@ SCENES: Final[dict[str, tuple[Callable[[_Cast], list[Actor]], tuple[int, int]]]]
 """Name → who does what, and the picture's size in px."""
 
 
-def gym_scene(name: str, seed: int = 0, *, fps: float = FPS, size_px: tuple[int, int] | None = None) -> Scene:
-    """One of SCENES with people, room and light drawn from the seed."""
+def gym_scene(
+    name: str,
+    seed: int = 0,
+    *,
+    fps: float = FPS,
+    size_px: tuple[int, int] | None = None,
+    repetitions: int | None = None,
+) -> Scene:
+    """One of SCENES with people, room and light drawn from the seed. ``repetitions``: of every set, if not drawn."""
     build, size = SCENES[name]
     rng = np.random.default_rng([seed, list(SCENES).index(name)])
-    cast = _Cast(rng, fps)
+    cast = _Cast(rng, fps, repetitions)
     actors = longest(build(cast))
     azimuth = float(rng.uniform(-8, 8))
     room = sample_room(rng, azimuth, cast.shirts)
