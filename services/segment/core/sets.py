@@ -16,7 +16,7 @@ _MEMORY: Final = 12
 _TEMPER: Final = 0.5
 """Repetitions of a set share view and mistakes: their votes are not independent, so each counts half."""
 KNOWN_MIN: Final = 0.4
-_LOOK_ALIKE: Final = tuple((EXERCISES.index(name), EXERCISES.index("bicep_curl")) for name in ("hammer_curl", "zottman_curl"))
+_LOOK_ALIKE: Final = tuple((EXERCISES.index(n), EXERCISES.index("bicep_curl")) for n in ("hammer_curl", "zottman_curl"))
 """(exercise, the one it is called): they differ in how the hand is turned, which 17 joints do not show."""
 
 
