@@ -10,8 +10,8 @@ from services.common.skeleton import INDEX
 from services.errors.core.body import F64, LENGTHS, SIDES, Body
 
 FRONT_MAX_DEG: Final = 18.0
-"""Estimates lean to the front: people who stand at 45° to the camera are seen at 20–37° (rendered people, MoveNet), those
-who face it within 13°."""
+"""Estimates lean to the front: rendered people who stand at 45° to the camera are seen at 20–37° by MoveNet, those who
+face it within 13°."""
 SIDE_MIN_DEG: Final = 58.0
 _FACE_REACH: Final = 0.19
 """How far the nose stands before the ears, in torso lengths (about 10 cm)."""
