@@ -58,7 +58,7 @@ def scene_of(exercise: str, view: str, seed: int) -> Scene:
 
 
 def compare(keypoints: NDArray[np.float32], truth: FrameTruth) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Of each joint (17,): COCO's similarity in [0, 1] (area: the pixels), and whether it is within a fifth of the torso."""
+    """Of each joint (17,): COCO's similarity in [0, 1] (area: the pixels); whether within a fifth of the torso."""
     d2 = ((keypoints - truth.keypoints) ** 2).sum(1)
     a, b, c, d = (truth.keypoints[i] for i in TORSO)
     torso = float(np.linalg.norm((a + b - c - d) / 2))
