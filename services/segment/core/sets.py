@@ -11,7 +11,7 @@ from services.segment.core.network import EXERCISES, LOG_PRIOR
 F32 = NDArray[np.float32]
 
 SET_GAP_S: Final = 6.0
-"""A rest longer than this, and than 2.5 usual repetitions, ends a set."""
+"""A rest longer than this, and than two usual repetitions, ends a set."""
 _MEMORY: Final = 12
 _TEMPER: Final = 0.5
 """Repetitions of a set share view and mistakes: their votes are not independent, so each counts half."""
@@ -36,7 +36,7 @@ class SetTracker:
         if self.last_offset_s is None:
             return True
         usual_s = float(np.median(self.durations_s)) if self.durations_s else 0.0
-        return onset_s - self.last_offset_s > max(SET_GAP_S, 2.5 * usual_s)
+        return onset_s - self.last_offset_s > max(SET_GAP_S, 2.0 * usual_s)
 
     def rest_s(self, onset_s: float) -> float:
         """Pause before a repetition, 0 for the first of a set."""
