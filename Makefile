@@ -35,6 +35,10 @@ test: setup ## Run all tests, the quick ones first
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "slow"
 
+.PHONY: test-training
+test-training: $(UV) ## Tests that need PyTorch (installs the training group, 4.5 GB)
+	@$(RUN) --group training pytest -q tests/unit/test_segment_training.py
+
 .PHONY: quick
 quick: $(UV) ## Run the quick tests only
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"

@@ -1,5 +1,6 @@
 """Shared by all tests: where the real data lies, and that nothing is skipped in silence."""
 
+import importlib.util
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -8,6 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FORMCHECK_DATA", ROOT.parent / "shared" / "data"))
+
+# PyTorch belongs to the training group, which `make test` does not install: `make test-training` runs these.
+NEED_TORCH = ["unit/test_segment_training.py"]
+collect_ignore = NEED_TORCH if importlib.util.find_spec("torch") is None else []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
