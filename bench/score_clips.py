@@ -21,7 +21,6 @@ from services.common.types import LOCAL_STREAM, PoseFrame, Repetition, Status, T
 from services.segment.adapters.onnx import SHIPPED, OnnxRecurrentNetwork
 
 CACHE: Final = Path(tempfile.gettempdir()) / "formcheck-bench-poses"
-SHORT_SIDE_PX: Final = 480
 ALIASES: Final = {
     "hammer": "hammer_curl", "curl": "bicep_curl", "lateral": "lateral_raise", "front raise": "front_raise",
     "shoulder press": "shoulder_press", "row": "bent_over_row", "deadlift": "romanian_deadlift", "lunge": "lunge",
@@ -32,7 +31,7 @@ ALIASES: Final = {
 def find_poses(path: Path, profile_name: str) -> list[PoseFrame]:
     """Every frame of a video through the pose stage."""
     from services.ingest.adapters.media import VideoReader
-    from services.local.pipeline import to_source
+    from services.local.pipeline import ANALYSIS_SHORT_SIDE_PX, to_source
     from services.pose.adapters.local import LocalPose
     from services.pose.adapters.onnx import OnnxBackend
     from services.pose.core.processor import PoseProcessor
@@ -41,7 +40,7 @@ def find_poses(path: Path, profile_name: str) -> list[PoseFrame]:
     profile = Profile.get(profile_name)
     pose = LocalPose(PoseProcessor(profile, LOCAL_STREAM), OnnxBackend(profile, threads=1))
     out: list[PoseFrame] = []
-    with VideoReader(str(path), max_short_side_px=SHORT_SIDE_PX, stream=LOCAL_STREAM) as reader:
+    with VideoReader(str(path), max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM) as reader:
         info = reader.info
         for frame in reader:
             out += [to_source(p, reader.scale, info.width_px, info.height_px) for p in pose.on_item(frame)]

@@ -27,7 +27,7 @@ from services.segment.adapters.onnx import OnnxRecurrentNetwork
 from services.segment.core.processor import SegmentProcessor
 
 DEFAULT_POSE = "movenet"
-ANALYSIS_SHORT_SIDE_PX = 480
+ANALYSIS_SHORT_SIDE_PX = 720
 
 
 @dataclass(frozen=True, slots=True)
