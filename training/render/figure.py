@@ -154,11 +154,15 @@ def _sleeve(look: Look, m: Measures, side: str, radii: np.ndarray) -> list[Mesh]
     size = np.interp(at, np.array([0, 0.25, 0.5, 0.85, 1]) * m.upper_arm, radii)
     grow = np.array([0.012, 0.011, 0.010 if long else 0.014])
     sleeve = tube(at, size + grow, caps=(float(size[0]) + 0.012, 0.04 if long else 0.0), rings=6)
-    parts = [sleeve.bound(B[f"{side}_upper"]).painted(look.shirt, 0.05)]
+    # a sleeve is a little darker than the trunk: of another piece, and turned away from the light from above
+    tint = shade(look.shirt, 0.88)
+    parts = [sleeve.bound(B[f"{side}_upper"]).painted(tint, 0.05)]
     if long:
         r = np.array([0.052, 0.055, 0.045, 0.037]) * look.arm
         lower = tube(np.array([0.0, 0.2, 0.7, 0.95]) * m.forearm, r, r * 0.92, caps=(float(r[0]), 0.0))
-        parts.append(lower.bound(B[f"{side}_fore"]).painted(look.shirt, 0.05))
+        cuff = tube(np.array([0.88, 0.96]) * m.forearm, r[3] + 0.003, r[3] * 0.92 + 0.003, rings=3)
+        parts.append(lower.bound(B[f"{side}_fore"]).painted(tint, 0.05))
+        parts.append(cuff.bound(B[f"{side}_fore"]).painted(shade(look.shirt, 0.6), 0.05))
     return parts
 
 

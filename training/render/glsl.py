@@ -42,6 +42,7 @@ COLOUR_FRAGMENT: Final = (
 uniform sampler2DArray paints; uniform sampler2DShadow shadow;
 uniform vec3 eye; uniform vec3 sun; uniform vec3 sun_colour; uniform vec3 fill; uniform vec3 fill_colour;
 uniform vec3 sky_colour; uniform vec3 ground_colour; uniform float exposure; uniform float texel;
+uniform float rim;
 in vec3 v_world; in vec3 v_normal; in vec4 v_colour; in vec3 v_paint; in vec4 v_light;
 out vec4 pixel;
 """
@@ -60,7 +61,8 @@ void main() {
     light += fill_colour * max(dot(n, fill), 0.0);
     float shine = pow(max(dot(n, normalize(sun + v)), 0.0), 28.0);
     vec3 c = albedo * light + v_colour.a * shine * s * sun_colour;
-    c *= exposure;
+    // round things darken towards their edges, as if by the light that their neighbours keep off
+    c *= exposure * (1.0 - rim + rim * smoothstep(0.0, 0.6, abs(dot(n, v))));
     c = c * (1.0 + c * 0.12) / (1.0 + 0.45 * c);
     pixel = vec4(sqrt(clamp(c, 0.0, 1.0)), 1.0);
 }

@@ -159,7 +159,9 @@ def _clutter(look: RoomLook, rng: np.random.Generator) -> list[Mesh]:
     spots = rng.permutation(np.linspace(-0.85 * w, 0.85 * w, max(look.clutter, 1)))
     out: list[Mesh] = []
     for x in spots[: look.clutter]:
-        kind = rng.choice(["poster", "window", "rack", "plates", "ball", "kettlebells", "box"])
+        # balls stand out into the room: not in the middle, where the lifter is
+        near = ["ball", "box"] if abs(x) > 1.2 else ["rack"]
+        kind = rng.choice(["poster", "window", "rack", "plates", "kettlebells", *near])
         red, green, blue = (float(c) for c in rng.uniform(0.2, 0.85, 3))
         out += [m.moved(turned(0, shift=(float(x), 0, b))) for m in _thing(str(kind), (red, green, blue), rng)]
     return out

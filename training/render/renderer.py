@@ -19,6 +19,7 @@ F64 = NDArray[np.float64]
 
 _LIGHTS: Final = ("sun_colour", "fill_colour", "sky_colour", "ground_colour", "exposure")
 SHADOW_PX: Final = 1024
+RIM: Final = 0.4
 MAX_CONTACTS: Final = 32
 
 
@@ -174,6 +175,7 @@ class Renderer:
         self._still.clear(0.5, 0.5, 0.5)
         self._paints.use(0)
         self._shadow.use(1)
+        self._programs["colour"]["rim"] = 0.0
         self._arrays["still_colour"].render()
 
     def _draw(self, bones: F64, contacts: F64 | None) -> NDArray[np.uint8]:
@@ -193,6 +195,7 @@ class Renderer:
         self._picture.color_mask = (True, True, True, True)
         self._paints.use(0)
         self._shadow.use(1)
+        self._programs["colour"]["rim"] = RIM
         self._arrays["moving_colour"].render()
         self._catch_shadows(contacts)
         ctx.copy_framebuffer(self._resolved, self._picture)
