@@ -15,7 +15,7 @@ from training.render.video import write_scene
 pytestmark = [pytest.mark.gl, pytest.mark.slow]
 
 CLIPS = (
-    Clip("lateral_raise", "front", "ABOVE_SHOULDER", 103),
+    Clip("bicep_curl", "front_side", "TORSO_SWING", 110),
     Clip("squat", "side", None, 105),
 )
 FPS = 20.0

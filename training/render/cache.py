@@ -1,11 +1,14 @@
 """Where rendered files lie between runs: a folder per version of the code that makes them."""
 
 import hashlib
+import shutil
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
+_KEPT_DAYS: Final = 7
 _SOURCES: Final = ("training/render", "training/simulator")
 
 
@@ -20,7 +23,12 @@ def version() -> str:
 
 
 def rendered_folder(name: str) -> Path:
-    """``.cache/rendered/<version>/<name>`` of the repository, made if need be."""
-    folder = _ROOT / ".cache" / "rendered" / version() / name
+    """``.cache/rendered/<version>/<name>`` of the repository, made if need be; versions not used for a week go."""
+    root = _ROOT / ".cache" / "rendered"
+    folder = root / version() / name
     folder.mkdir(parents=True, exist_ok=True)
+    folder.parent.touch()
+    for other in root.iterdir():
+        if other.name != version() and time.time() - other.stat().st_mtime > _KEPT_DAYS * 86400:
+            shutil.rmtree(other, ignore_errors=True)
     return folder
