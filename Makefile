@@ -18,9 +18,9 @@ help: ## List the targets
 	@$(PYTHON311) -m venv .tools && .tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .PHONY: setup
-setup: $(UV) ## Install the locked Python environment and fetch the pose models
+setup: $(UV) ## Install the locked Python environment and fetch the default pose network
 	@$(UV) sync --frozen --quiet --inexact
-	@$(RUN) python -m services.pose.adapters.models
+	@$(RUN) python -m services.pose.adapters.models movenet > /dev/null
 
 ifneq ($(UV),.tools/bin/uv)
 $(UV): ;
@@ -32,6 +32,7 @@ demo: setup ## Analyse the demo clip into out/demo (report.json, report.html, an
 
 .PHONY: test
 test: setup ## Run all tests, the quick ones first
+	@$(RUN) python -m services.pose.adapters.models > /dev/null
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "slow"
 
@@ -71,6 +72,7 @@ train-segment: $(UV) ## Train the segmentation network that is shipped
 
 .PHONY: bench-pose
 bench-pose: setup ## Pose networks: OKS-AP and recall on COCO people, steadiness on the clips, crops/s
+	@$(RUN) python -m services.pose.adapters.models > /dev/null
 	@$(RUN) python -m bench.pose
 
 .PHONY: bench-decode
