@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / "assets" / "demo.mp4"
 LIMIT_MB = 700
 _EVERY_S = 0.1
 
@@ -38,14 +39,15 @@ class Peak:
 
 
 def make_long(path: Path, minutes: float, source: Path | None = None) -> Path:
-    """An mp4 of 1080p H.264 with ``minutes`` of ``source`` (default: a moving test picture) over and over."""
+    """An mp4 of 1080p H.264 with ``minutes`` of ``source`` (default: the demo clip, whose lifter is there all the
+    time, enlarged) over and over."""
     ffmpeg = ["ffmpeg", "-nostdin", "-v", "error", "-y"]
     clip = source
     if clip is None:
         clip = path.with_name("short.mp4")
-        pattern = "testsrc2=size=1920x1080:rate=30:duration=10"
-        codec = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "30", "-bf", "2", "-pix_fmt", "yuv420p"]
-        subprocess.run([*ffmpeg, "-f", "lavfi", "-i", pattern, *codec, str(clip)], check=True)
+        shape = "scale=-2:1080,pad=1920:1080:-1:-1"
+        codec = ["-c:v", "libx264", "-preset", "ultrafast", "-crf", "26", "-bf", "2", "-pix_fmt", "yuv420p"]
+        subprocess.run([*ffmpeg, "-i", str(DEMO), "-vf", shape, *codec, str(clip)], check=True)
     span = ["-t", str(minutes * 60)]
     subprocess.run(
         [*ffmpeg, "-stream_loop", "-1", "-i", str(clip), "-map", "0:v", "-c", "copy", *span, str(path)], check=True
@@ -89,7 +91,7 @@ def command_for(video: Path, folder: Path, reader_only: bool, short_side_px: int
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--minutes", type=float, default=60.0, help="length of the video")
-    arguments.add_argument("--source", type=Path, help="a short 1080p H.264 clip to repeat (default: a test picture)")
+    arguments.add_argument("--source", type=Path, help="a short 1080p H.264 clip to repeat (default: the demo clip)")
     arguments.add_argument("--reader-only", action="store_true", help="read the frames, analyse nothing")
     arguments.add_argument("--short-side", type=int, default=0, help="with --reader-only: px to scale down to")
     options = arguments.parse_args()

@@ -22,7 +22,6 @@ ACTIVE_MIN: Final = 0.16
 
 WORKING_MIN_DEG: Final = 15.0
 
-PRIMARY_ANGLES: Final = ("elbow", "arm", "arm_level", "knee", "hip", "lean", "shoulder_height")
 BOTH: Final = "both"
 
 
@@ -30,7 +29,8 @@ BOTH: Final = "both"
 class Movement:
     """What a repetition of an exercise is, for measuring.
 
-    ``primary_angle``: one of PRIMARY_ANGLES. ``plane``: sagittal | frontal | any, in which the limbs move.
+    ``primary_angle``: elbow | arm | arm_level | knee | hip | lean | shoulder_height.
+    ``plane``: sagittal | frontal | any, in which the limbs move.
     ``load_point``: joint whose speed is the weight's. ``lowering_first``: the way out is the eccentric one.
     ``legs``: the legs do the work (both sides count as active); ``one_side``: one arm works, the other one supports;
     ``both_sides``: never done with one arm at a time.

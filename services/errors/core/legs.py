@@ -5,7 +5,6 @@ import numpy as np
 from services.errors.core.body import F64, SIDES
 from services.errors.core.curves import Reading, Readings, Rep
 from services.errors.core.registry import measure
-from services.errors.core.trunk import trunk_sides
 
 
 def front_leg(rep: Rep) -> tuple[str, ...]:
@@ -107,25 +106,6 @@ def step_length(rep: Rep) -> Readings:
         return {}
     apart = np.abs((rep.body.joint("left_ankle") - rep.body.joint("right_ankle"))[:, 0]) * gain
     return rep.single(rep.extreme(apart / rep.body.torso_px, rep.top, 50, gain))
-
-
-@measure("heel_lift_norm")
-def heel_lift(rep: Rep) -> Readings:
-    """How far the ankle rises from where it stands at the start, torso lengths (it turns about the toes)."""
-    hips, ankles = rep.body.joint("hips")[:, 1], rep.body.joint("ankles")[:, 1]
-    moved = [rep.extreme(c, rep.body.whole, q) for c in (hips, hips - ankles) for q in (5, 95)]
-    if any(m is None for m in moved):
-        return {}
-    low, high, low_legs, high_legs = (m.value for m in moved if m is not None)
-    if high - low < 0.6 * (high_legs - low_legs):
-        return {}  # the picture goes with the body (a camera that follows, hip-centred poses): no floor to rise from
-
-    def read(side: str) -> Reading | None:
-        height = rep.body.joint(f"{side}_ankle")[:, 1] / rep.body.torso_px
-        start = rep.level(height, rep.start)
-        return None if start is None else rep.extreme(height - start, rep.top, 60)
-
-    return rep.per_side(read, trunk_sides(rep))
 
 
 @measure("hand_from_leg_norm")
