@@ -1,0 +1,1 @@
+"""The scoreboard: every data set × every method, one table. ``python -m bench.scoreboard`` (``make scoreboard``)."""
