@@ -1,10 +1,13 @@
 """The whole pipeline in one process: video → poses → repetitions → assessments → ``AnalysisResult``.
 
-The processors are those that the services run; this module only carries items from one to the next.
+The processors are those that the services run; this module only carries items from one to the next. Beside the pose
+network, which takes most of the time, two things go on: the next pictures are decoded, and what was found in the
+picture before is carried through the stages behind. The results are those of doing one after the other.
 """
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -59,36 +62,51 @@ class Progress:
         return self.position_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
-class _Stages:
-    """segment → errors behind pose, with a collector beside."""
+class _Behind:
+    """What follows pose: segment → errors, with a collector beside."""
 
-    def __init__(self, options: AnalyzeOptions, collector: Collector, trace: bool = True) -> None:
-        self._segment = SegmentProcessor(OnnxRecurrentNetwork(), exercise=options.exercise, trace=trace)
+    def __init__(self, options: AnalyzeOptions, reader: VideoReader) -> None:
+        self._segment = SegmentProcessor(OnnxRecurrentNetwork(), exercise=options.exercise, trace=True)
         self._errors = AssessProcessor(load_catalogue(), options.strictness)
-        self._collector = collector
+        self._thumbnails = options.thumbnails
+        self._scale = reader.scale
+        self._size_px = reader.info.width_px, reader.info.height_px
+        self.collector = Collector()
         self.segment_s = 0.0
         self.errors_s = 0.0
 
-    def on_poses(self, frame: PoseFrame) -> None:
+    def on_poses(self, frame: Frame, found: Iterable[PoseFrame]) -> None:
+        """What was found in ``frame``."""
+        for poses in found:
+            whole = to_source(poses, self._scale, *self._size_px)
+            self.collector.poses(whole)
+            if self._thumbnails:
+                self.collector.pictures(frame, whole, self._scale)
+            self._on_whole(whole)
+
+    def on_end(self, mark: Mark, found: Iterable[PoseFrame]) -> None:
+        """The stream has ended; ``found``: what pose says to that."""
+        for poses in found:
+            self._on_whole(to_source(poses, self._scale, *self._size_px))
+        self._pass_on(self._segment.on_mark(mark))
+        for assessment in self._errors.on_mark(mark):
+            self.collector.output(assessment)
+
+    def _on_whole(self, poses: PoseFrame) -> None:
         started = time.perf_counter()
-        outputs = self._segment.on_item(frame)
+        outputs = self._segment.on_item(poses)
         self.segment_s += time.perf_counter() - started
         self._pass_on(outputs)
 
-    def on_mark(self, mark: Mark) -> None:
-        self._pass_on(self._segment.on_mark(mark))
-        for assessment in self._errors.on_mark(mark):
-            self._collector.output(assessment)
-
     def _pass_on(self, outputs: Iterable[Repetition | NetworkTrace]) -> None:
         for output in outputs:
-            self._collector.output(output)
+            self.collector.output(output)
             if isinstance(output, Repetition):
                 started = time.perf_counter()
                 assessments = self._errors.on_item(output)
                 self.errors_s += time.perf_counter() - started
                 for assessment in assessments:
-                    self._collector.output(assessment)
+                    self.collector.output(assessment)
 
 
 def to_source(frame: PoseFrame, scale: float, width_px: int, height_px: int) -> PoseFrame:
@@ -116,37 +134,21 @@ def analyze(
         uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM
     )
     profile = Profile.get(options.pose)
-    collector = Collector()
     with reader:
         info = reader.info
         pose = LocalPose(
             PoseProcessor(profile, LOCAL_STREAM, people=options.people), OnnxBackend(profile, threads=options.threads)
         )
-        stages = _Stages(options, collector)
+        behind = _Behind(options, reader)
         ready = time.perf_counter()
-        clock = _Clock(ready)
-        last: Frame | None = None
+        clock = _Clock(ready, options, info.duration_s)
         with ReadAhead(iter(reader)) as frames:
-            for frame in frames:
-                clock.frame(frame)
-                before = time.perf_counter()
-                found = pose.on_item(frame)
-                clock.pose_s += time.perf_counter() - before
-                for poses in found:
-                    whole = to_source(poses, reader.scale, info.width_px, info.height_px)
-                    collector.poses(whole)
-                    if options.thumbnails:
-                        collector.pictures(frame, whole, reader.scale)
-                    stages.on_poses(whole)
-                last = frame
-                progress(clock.progress(frame.time_s - (options.start_s or 0.0), _span(info.duration_s, options)))
+            last = _run(frames, pose, behind, clock, progress)
         end = Mark(LOCAL_STREAM, MarkKind.EOF, last.time_s if last else 0.0)
-        for poses in pose.on_mark(end):
-            stages.on_poses(to_source(poses, reader.scale, info.width_px, info.height_px))
-        stages.on_mark(end)
+        behind.on_end(end, pose.on_mark(end))
         finished = time.perf_counter()
         warnings = [WarningResult(w.code, w.text) for w in reader.warnings]
-    people = collector.people()
+    people = behind.collector.people()
     for person in people:
         person.sets = summarise_sets(person.assessments)
     if not people:
@@ -155,15 +157,15 @@ def analyze(
         source=SourceResult(uri, info.duration_s, info.fps, info.width_px, info.height_px),
         warnings=warnings,
         people=people,
-        thumbnails=collector.thumbnails,
+        thumbnails=behind.collector.thumbnails,
         truth=truth,
         timings={
             "setup_s": ready - started,
             "first_frame_s": clock.first_s - started,
             "decode_s": frames.busy_s,
-            "pose_s": clock.pose_s,
-            "segment_s": stages.segment_s,
-            "errors_s": stages.errors_s,
+            "pose_s": pose.busy_s,
+            "segment_s": behind.segment_s,
+            "errors_s": behind.errors_s,
             "analysis_s": finished - ready,
             "frames": float(clock.frames),
             "frames_per_s": clock.frames / max(finished - ready, 1e-9),
@@ -171,22 +173,55 @@ def analyze(
     )
 
 
+def _run(
+    frames: Iterable[Frame],
+    pose: LocalPose,
+    behind: _Behind,
+    clock: "_Clock",
+    progress: Callable[[Progress], None],
+) -> Frame | None:
+    """All frames, in order; the last one.
+
+    While the network looks at a picture, in a thread of its own (it lets go of Python's lock), this thread does the
+    rest of the picture before. Not while a crop is cut or an answer is read: these are Python, and two threads that
+    both want the lock only hold each other up.
+    """
+    last: Frame | None = None
+    found: list[PoseFrame] = []
+
+    def finish() -> None:
+        if last is not None:
+            behind.on_poses(last, found)
+            progress(clock.progress(last))
+
+    with ThreadPoolExecutor(1, "pose-network") as network:
+        for frame in frames:
+            clock.frame()
+            plan = pose.plan(frame)
+            answer = network.submit(pose.infer, plan)
+            finish()
+            last, found = frame, pose.apply(plan, answer.result())
+    finish()
+    return last
+
+
 class _Clock:
     """Counts frames and time of one run."""
 
-    def __init__(self, started: float) -> None:
+    def __init__(self, started: float, options: AnalyzeOptions, duration_s: float | None) -> None:
         self._started = started
+        self._begin_s = options.start_s or 0.0
+        self._total_s = _span(duration_s, options)
         self.frames = 0
         self.first_s = started
-        self.pose_s = 0.0
 
-    def frame(self, frame: Frame) -> None:
+    def frame(self) -> None:
         if self.frames == 0:
             self.first_s = time.perf_counter()
         self.frames += 1
 
-    def progress(self, position_s: float, total_s: float | None) -> Progress:
-        return Progress(self.frames, position_s, total_s, time.perf_counter() - self._started)
+    def progress(self, frame: Frame) -> Progress:
+        return Progress(self.frames, frame.time_s - self._begin_s, self._total_s, time.perf_counter() - self._started)
 
 
 def _span(duration_s: float | None, options: AnalyzeOptions) -> float | None:
