@@ -8,9 +8,8 @@ Definitions are those of ``reference/score_sequences.py`` beside the data; no cl
 import argparse
 import importlib.util
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.common.layouts import to_coco17
+from bench.scoreboard.datasets import DATA, load_array, pose_frames
 from services.common.processor import Mark, MarkKind
 from services.common.types import LOCAL_STREAM, NetworkTrace, PoseFrame, Repetition, Status, TrackedPose
 from services.segment.adapters.onnx import SHIPPED, OnnxRecurrentNetwork
@@ -26,10 +25,8 @@ from services.segment.core.network import RecurrentNetwork
 from services.segment.core.processor import SegmentProcessor
 
 F32 = NDArray[np.float32]
-DATA = Path(os.environ.get("FORMCHECK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 FPS = 30.0
 LAYOUTS = {"rmd": "rmd16", "repcount_poses": "repcount104", "pose_trainer": "openpose18"}
-_KEYS = ("keypoints", "poses", "joints")
 
 
 def reference(name: str) -> ModuleType:
@@ -41,18 +38,6 @@ def reference(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def frames_of(array: NDArray[Any], layout: str, fps: float) -> Iterator[PoseFrame]:
-    """A sequence as pose frames of one person; a frame without any joint has nobody."""
-    keypoints, scores, width, height = to_coco17(array, layout, fps)
-    for i, (k, s) in enumerate(zip(keypoints, scores, strict=True)):
-        people: tuple[TrackedPose, ...] = ()
-        if (s > 0).any():
-            seen = k[s > 0]
-            box = np.concatenate([seen.min(0), seen.max(0)]).astype(np.float32)
-            people = (TrackedPose(1, k, s, box),)
-        yield PoseFrame(LOCAL_STREAM, i, i / fps, width, height, people)
 
 
 def stream(
@@ -70,18 +55,14 @@ def stream(
 
 def load(folder: str) -> dict[str, NDArray[Any]]:
     """Name → array of a data folder."""
-    out = {}
-    for path in sorted((DATA / folder).glob("*.np[yz]")):
-        loaded = np.load(path, allow_pickle=False)
-        out[path.stem] = loaded if path.suffix == ".npy" else loaded[next(k for k in _KEYS if k in loaded.files)]
-    return out
+    return {path.stem: load_array(path) for path in sorted((DATA / folder).glob("*.np[yz]"))}
 
 
 def predict(folder: str, network: RecurrentNetwork) -> dict[str, list[Repetition]]:
     """Sequence → confirmed repetitions."""
     found = {}
     for name, array in load(folder).items():
-        events, _ = stream(frames_of(array, LAYOUTS[folder], FPS), network, len(array) / FPS)
+        events, _ = stream(pose_frames(array, LAYOUTS[folder], FPS), network, len(array) / FPS)
         found[name] = [e for e in events if e.status is Status.CONFIRMED]
     return found
 

@@ -1,12 +1,12 @@
 """Every data set × every method, one table: ``make scoreboard``.
 
     python -m bench.scoreboard [--only DATASET ...] [--network FILE] [--sim-seeds N] [--render] [--appendix N]
-                               [--boot N] [--no-baselines] [--fresh] [--out DIR]
+                               [--boot N] [--no-baselines] [--fresh | --kept] [--out DIR]
 
 No class is given to any method, and ours gets poses one at a time, as a camera would bring them. Poses of videos are
-kept in ``.cache/poses``, so another network is measured in two or three minutes. Writes table.md, scoreboard.json,
-index.html and appendix/*.svg (the worst sequences of each set) to ``--out``. Definitions: ``bench.scoreboard.metrics``;
-intervals: 95 %, percentile bootstrap over sequences. What is missing is said in its row.
+kept in ``.cache/poses`` while the pose stage's source stays the same, so another network is measured in minutes. Writes
+table.md, scoreboard.json, index.html and appendix/*.svg (the worst sequences of each set) to ``--out``. Definitions:
+``bench.scoreboard.metrics``; intervals: 95 %, percentile bootstrap over sequences. What is missing is said in its row.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from bench.scoreboard.evaluate import BASELINES, OURS, Bench, Result, evaluate
 from bench.scoreboard.mistaken import CodeCounts
 from bench.scoreboard.numbers import badness, cells, describe, numbers_of, pooled_codes
 from bench.scoreboard.page import html
+from bench.scoreboard.poses import PoseSource
 from bench.scoreboard.run import run_stream
 from bench.scoreboard.table import Block, markdown, text
 from services.errors.adapters.catalogue import load_catalogue
@@ -36,13 +37,14 @@ NAMES: Final = ("clips", "repcount_poses", "rmd", "rmd_planks", "pose_trainer", 
 
 def data_sets(args: argparse.Namespace, bench: Bench) -> dict[str, Callable[[], datasets.DataSet]]:
     """Name → how to open it."""
+    poses = PoseSource(args.pose, args.fresh, args.kept)
     return {
-        "clips": lambda: datasets.clips(args.pose, args.fresh),
+        "clips": lambda: datasets.clips(poses),
         "repcount_poses": datasets.repcount,
         "rmd": lambda: datasets.rmd(planks=False),
         "rmd_planks": lambda: datasets.rmd(planks=True),
         "pose_trainer": datasets.pose_trainer,
-        "rendered": lambda: made.rendered(bench.catalogue, args.pose, args.render, args.fresh),
+        "rendered": lambda: made.rendered(bench.catalogue, poses, args.render),
         "simulator": lambda: made.simulated(bench.catalogue, args.sim_seeds),
     }
 
@@ -131,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sim-seeds", type=int, default=1, help="218 clips each")
     parser.add_argument("--render", action="store_true", help="render the clips that are missing (takes minutes)")
     parser.add_argument("--fresh", action="store_true", help="find the poses of videos anew")
+    parser.add_argument("--kept", action="store_true", help="take kept poses even if the pose stage has changed since")
     parser.add_argument("--appendix", type=int, default=10, help="pictures per data set")
     parser.add_argument("--boot", type=int, default=1000, help="draws of the bootstrap; 0: no intervals")
     parser.add_argument("--no-baselines", action="store_true")
@@ -139,6 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     bench = Bench(OnnxRecurrentNetwork(args.network), load_catalogue())
     digest = hashlib.sha256(args.network.read_bytes()).hexdigest()[:12]
     about = [f"Segmentation network {args.network.name} {digest}; pose network {args.pose}; no class given."]
+    if args.kept:
+        about.append("Poses of videos as they were kept, maybe by an earlier version of the pose stage.")
     blocks: list[Block] = []
     pictures: dict[str, list[str]] = {}
     args.out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.scoreboard.metrics import Span, TrueRep
-from bench.scoreboard.poses import poses_of
+from bench.scoreboard.poses import PoseSource
 from services.common.layouts import to_coco17
 from services.common.types import LOCAL_STREAM, PoseFrame, TrackedPose
 
@@ -134,7 +134,7 @@ def clip_exercise(label: str) -> str:
     return next((v for k, v in CLIP_EXERCISES.items() if k in label), "unknown")
 
 
-def clips(profile: str = "movenet", fresh: bool = False) -> DataSet:
+def clips(poses: PoseSource) -> DataSet:
     """Real clips, poses by our pose network."""
     title = "clips"
     folder = DATA / "clips"
@@ -151,7 +151,7 @@ def clips(profile: str = "movenet", fresh: bool = False) -> DataSet:
             Item(
                 Path(name).stem,
                 label["exercise"],
-                _clip(folder / name, profile, fresh, truth),
+                _clip(folder / name, poses, truth),
                 frozenset({clip_exercise(label["exercise"])}),
                 tuple((float(a), float(b)) for a, b in label.get("ignore", [])),
                 timed=bool(truth or label.get("no_reps")),
@@ -160,9 +160,9 @@ def clips(profile: str = "movenet", fresh: bool = False) -> DataSet:
     return DataSet("clips", title, items, shows=CLIP_SHOWS)
 
 
-def _clip(video: Path, profile: str, fresh: bool, truth: list[TrueRep]) -> Callable[[], Loaded]:
+def _clip(video: Path, poses: PoseSource, truth: list[TrueRep]) -> Callable[[], Loaded]:
     def load() -> Loaded:
-        frames = poses_of(video, profile, fresh)
+        frames = poses.of(video)
         return Loaded(frames, frames[-1].time_s if frames else 0.0, truth)
 
     return load

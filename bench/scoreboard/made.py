@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.scoreboard.datasets import DataSet, Item, Loaded
 from bench.scoreboard.metrics import TrueRep
-from bench.scoreboard.poses import poses_of
+from bench.scoreboard.poses import PoseSource
 from bench.scoreboard.simulate import SimClip, all_clips, clip_frames
 from services.errors.core.catalogue import Catalogue
 from training.errors.validate import STANDS_FOR
@@ -46,7 +46,7 @@ def _simulated(clip: SimClip) -> Callable[[], Loaded]:
     return load
 
 
-def rendered(catalogue: Catalogue, profile: str, render: bool, fresh: bool = False, seed: int = 0) -> DataSet:
+def rendered(catalogue: Catalogue, poses: PoseSource, render: bool, seed: int = 0) -> DataSet:
     """The 24 rendered clips; made only when asked for."""
     folder, clips = rendered_folder(f"clips-{seed}"), all_rendered(seed)
     title = "rendered clips"
@@ -54,15 +54,15 @@ def rendered(catalogue: Catalogue, profile: str, render: bool, fresh: bool = Fal
         ensure_clips(folder, clips)
     if not all((folder / f"{c.name}.mp4").is_file() and (folder / f"{c.name}.json").is_file() for c in clips):
         return DataSet("rendered", title, absent="not rendered for this version of the simulator (add --render)")
-    return DataSet("rendered", title, [_rendered_item(catalogue, folder, c, profile, fresh) for c in clips])
+    return DataSet("rendered", title, [_rendered_item(catalogue, folder, c, poses) for c in clips])
 
 
-def _rendered_item(catalogue: Catalogue, folder: Path, clip: Clip, profile: str, fresh: bool) -> Item:
+def _rendered_item(catalogue: Catalogue, folder: Path, clip: Clip, poses: PoseSource) -> Item:
     known = {e.code for e in catalogue[clip.exercise].errors}
     code = clip.mistake if clip.mistake in known else STANDS_FOR.get(clip.mistake or "")
 
     def load() -> Loaded:
-        frames = poses_of(folder / f"{clip.name}.mp4", profile, fresh)
+        frames = poses.of(folder / f"{clip.name}.mp4")
         return Loaded(frames, frames[-1].time_s, _truth(json.loads((folder / f"{clip.name}.json").read_text())))
 
     return Item(clip.name, clip.exercise, load, frozenset({clip.exercise}), planted=clip.mistake, code=code)

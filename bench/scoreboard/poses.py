@@ -1,6 +1,7 @@
 """Poses of videos, kept between runs: another segmentation network needs no pose network again."""
 
 import hashlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -84,13 +85,24 @@ def kept_at(video: Path, profile: str) -> Path:
     return CACHE / f"{video.stem}.{key}.{profile}.{version()}.npz"
 
 
-def poses_of(video: Path, profile: str, fresh: bool = False) -> list[PoseFrame]:
-    """Poses of a video, from the cache if they are there."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    kept = kept_at(video, profile)
-    if fresh or not kept.exists():
-        save(kept, find_poses(video, profile))
-        for other in CACHE.glob(f"{kept.name.rsplit('.', 2)[0]}.*.npz"):
-            if other != kept:
+@dataclass(frozen=True, slots=True)
+class PoseSource:
+    """Where poses of videos come from. ``fresh``: found anew; ``kept``: from the newest cache, even one of another
+    version of the pose stage."""
+
+    profile: str = "movenet"
+    fresh: bool = False
+    kept: bool = False
+
+    def of(self, video: Path) -> list[PoseFrame]:
+        """Poses of a video, from the cache if they are there."""
+        CACHE.mkdir(parents=True, exist_ok=True)
+        wanted = kept_at(video, self.profile)
+        others = [p for p in CACHE.glob(f"{wanted.name.rsplit('.', 2)[0]}.*.npz") if p != wanted]
+        if self.kept and not wanted.exists() and others:
+            return load(max(others, key=lambda p: p.stat().st_mtime))
+        if self.fresh or not wanted.exists():
+            save(wanted, find_poses(video, self.profile))
+            for other in others:
                 other.unlink(missing_ok=True)
-    return load(kept)
+        return load(wanted)
