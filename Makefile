@@ -87,6 +87,14 @@ bench-analyze: setup ## End-to-end speed against mediapipe's Pose solution, per 
 bench-memory: setup ## Peak memory on an hour of 1080p
 	@$(RUN) python -m bench.memory
 
+.PHONY: scoreboard
+scoreboard: setup ## Every data set × method in one table, with intervals and targets, into out/scoreboard
+	@$(RUN) python -m bench.scoreboard --out $(OUT)/scoreboard $(SCOREBOARD)
+
+.PHONY: bench-simulated
+bench-simulated: $(UV) ## Fresh simulated clips: counts, boundaries, exercise, planted mistakes
+	@$(RUN) python -m bench.simulated
+
 .PHONY: bench-clips
 bench-clips: setup ## True and found repetitions on the real clips (needs ../shared/data)
 	@$(RUN) python -m bench.score_clips
