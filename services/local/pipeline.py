@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import cv2
 import numpy as np
 
 from services.common.processor import Mark, MarkKind
@@ -130,6 +131,7 @@ def analyze(
         ModelError: the pose network cannot be had.
     """
     started = time.perf_counter()
+    cv2.setNumThreads(1)  # its threads wait busily for the next small picture, on the cores that the network needs
     reader = VideoReader(
         uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM
     )

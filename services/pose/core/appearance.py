@@ -1,5 +1,6 @@
 """What a person wears, as a few numbers: tells two people apart who crossed, or one person after a cut."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ _ALONG: Final = np.linspace(0.15, 0.8, 14)[:, None]
 
 _TO_YCC: Final = np.array([[0.299, 0.587, 0.114], [-0.169, -0.331, 0.5], [0.5, -0.419, -0.081]]).T
 _LOW: Final = np.array([0.0, -64.0, -64.0])
+_FIRST_BIN: Final = BINS * np.arange(3)
 _WIDTH: Final = np.array([256.0, 128.0, 128.0]) / (BINS - 1)
 
 
@@ -45,28 +47,27 @@ def _histogram(image: NDArray[np.uint8], places: F64) -> F64:
     height, width = image.shape[:2]
     x, y = places[:, 0].astype(np.int64), places[:, 1].astype(np.int64)
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    out = np.zeros((3, BINS))
-    if inside.sum() < 8:
-        return out.reshape(-1)
+    if np.count_nonzero(inside) < 8:
+        return np.zeros(3 * BINS)
     colour = image[y[inside], x[inside]].astype(np.float64) @ _TO_YCC
-    at = np.clip((colour - _LOW) / _WIDTH, 0, BINS - 1 - 1e-6)
+    at = (colour - _LOW) / _WIDTH
+    np.maximum(at, 0.0, out=at)
+    np.minimum(at, BINS - 1 - 1e-6, out=at)
     low = at.astype(np.int64)
-    share = at - low
-    for channel in range(3):
-        out[channel] = np.bincount(low[:, channel], 1 - share[:, channel], BINS) + np.bincount(
-            low[:, channel] + 1, share[:, channel], BINS
-        )
-    return (out / len(colour)).reshape(-1)
+    share = (at - low).reshape(-1)
+    bins = (low + _FIRST_BIN).reshape(-1)
+    out = np.bincount(bins, 1 - share, 3 * BINS) + np.bincount(bins + 1, share, 3 * BINS)
+    return np.asarray(out / len(colour))
 
 
 def difference(a: F64, b: F64) -> float:
     """Mean Hellinger distance over the parts that both see, in [0, 1]; 0.5 (no idea) where they share none."""
-    pa, pb = a.reshape(PARTS, 3, BINS), b.reshape(PARTS, 3, BINS)
-    both = (pa.sum(axis=(1, 2)) > 0) & (pb.sum(axis=(1, 2)) > 0)
-    if not both.any():
+    parts = [p for p in (slice(0, 3 * BINS), slice(3 * BINS, LENGTH)) if a[p].any() and b[p].any()]
+    if not parts:
         return 0.5
-    overlap = np.sqrt(pa[both] * pb[both]).sum(axis=-1)
-    return float(np.sqrt(np.maximum(1.0 - overlap, 0.0)).mean())
+    overlap = np.add.reduce(np.sqrt(a * b).reshape(-1, BINS), axis=1).tolist()
+    away = [math.sqrt(max(1.0 - o, 0.0)) for p in parts for o in overlap[p.start // BINS : p.stop // BINS]]
+    return sum(away) / len(away)
 
 
 def blend(old: F64, new: F64, share: float) -> F64:

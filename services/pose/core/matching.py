@@ -38,6 +38,7 @@ class Known(Protocol):
     @property
     def appearance(self) -> F64 | None: ...
     def predicted(self, time_s: float) -> F64: ...
+    def box_at(self, time_s: float) -> F64: ...
 
 
 Cost = Callable[[Sequence[Known], Sequence[Candidate], float], F64]
@@ -50,6 +51,8 @@ def assign(
     if not tracks or not found:
         return []
     cost = cost_of(tracks, found, time_s)
+    if cost.size == 1:
+        return [(0, 0)] if cost[0, 0] <= limit else []
     rows, columns = linear_sum_assignment(np.where(cost > limit, _HOPELESS, cost))
     return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] <= limit]
 
@@ -64,7 +67,7 @@ def near_cost(tracks: Sequence[Known], found: Sequence[Candidate], time_s: float
     like = similarity.oks_either_way(predicted, scores, reach, keypoints, np.stack([c.scores for c in found]))
     cost = 1.0 - like
     for i, t in enumerate(tracks):
-        box = similarity.pose_box(predicted[i], scores[i])
+        box = t.box_at(time_s)
         for j, c in enumerate(found):
             cost[i, j] = min(cost[i, j], 1.0 - 0.6 * similarity.box_overlap(box, c.box)[0])
             cost[i, j] -= 0.05 if c.track_id == t.track_id else 0.0

@@ -6,11 +6,11 @@ Zhou, Wang, Krähenbühl, Objects as Points, arXiv:1904.07850.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 
 from services.common.errors import ShapeError
 from services.common.skeleton import INDEX, VISIBLE_MIN, K
@@ -117,20 +117,30 @@ def _peaks(centre: F32, single: NDArray[np.bool_]) -> tuple[NDArray[np.intp], ND
     single: always one, the highest after weighting by nearness to the middle. Otherwise every local maximum
     (3 × 3) of at least ``CENTRE_MIN``, ``PEOPLE_MAX`` at most.
     """
-    n, g, _ = centre.shape
-    row, column = np.mgrid[:g, :g].astype(np.float32)
-    weight = 1 / (np.hypot(row - g // 2, column - g // 2) + _SOFTEN)
-    middle = (centre * weight).reshape(n, g * g).argmax(axis=1)
     crops, cells = [], []
-    for i in range(n):
-        best = middle[i : i + 1]
-        if not single[i]:
-            around = maximum_filter(centre[i], size=3, mode="constant")
-            best = np.flatnonzero((centre[i] == around) & (centre[i] >= CENTRE_MIN))
-            best = best[np.argsort(-centre[i].ravel()[best], kind="stable")][:PEOPLE_MAX]
+    for i, here in enumerate(centre):
+        if single[i]:
+            best = (here * _nearness(len(here))).reshape(1, -1).argmax(axis=1)
+        else:
+            best = np.flatnonzero((here >= CENTRE_MIN) & (here >= _around(here)))
+            best = best[np.argsort(-here.ravel()[best], kind="stable")][:PEOPLE_MAX]
         crops.append(np.full(len(best), i))
         cells.append(best)
     return np.concatenate(crops).astype(np.intp), np.concatenate(cells).astype(np.intp)
+
+
+@cache
+def _nearness(g: int) -> F32:
+    """(G, G): how much a person at each cell is preferred for being near the middle."""
+    row, column = np.mgrid[:g, :g].astype(np.float32)
+    return np.asarray(1 / (np.hypot(row - g // 2, column - g // 2) + _SOFTEN), np.float32)
+
+
+def _around(centre: F32) -> F32:
+    """(G, G): the largest value among each cell and its eight neighbours."""
+    wide = np.pad(centre, 1)
+    rows = np.maximum(np.maximum(wide[:-2], wide[1:-1]), wide[2:])
+    return np.maximum(np.maximum(rows[:, :-2], rows[:, 1:-1]), rows[:, 2:])
 
 
 def _read(
@@ -153,8 +163,10 @@ def _read(
         fade = np.exp(away / np.float32(-_SPREAD * g))
         near = heatmap[crops] * (fade[:, :, 0, :, None] * fade[:, :, 1, None, :])
     else:
-        distance = np.sqrt(away[:, :, 0, :, None] + away[:, :, 1, None, :])
-        near = heatmap[crops] / (distance + np.float32(_SOFTEN))
+        near = away[:, :, 0, :, None] + away[:, :, 1, None, :]  # in place from here: half a megabyte per person
+        np.sqrt(near, out=near)
+        near += np.float32(_SOFTEN)
+        np.divide(heatmap[crops], near, out=near)
     near = near.reshape(p, K, g * g)
     best = near.argmax(axis=2)
     y, x = np.divmod(best, g)
@@ -180,10 +192,15 @@ def follow_region(keypoints: F32, scores: F32) -> Region | None:
     if not torso:
         return None
     # A little under the threshold: a hand that is only half believed should not be cut off.
-    seen = keypoints[scores >= _REACH_MIN]
-    low, high = seen.min(axis=0), seen.max(axis=0)
+    low, high = _extent(keypoints[scores >= _REACH_MIN])
+    torso_low, torso_high = _extent(keypoints[torso])
     middle = (low + high) / 2
-    side = max(_MARGIN * float((high - low).max()), _TORSO_MARGIN * float(np.ptp(keypoints[torso], axis=0).max()))
+    side = max(_MARGIN * float(max(high - low)), _TORSO_MARGIN * float(max(torso_high - torso_low)))
     if side <= 2:
         return None
     return Region(float(middle[0]), float(middle[1]), side)
+
+
+def _extent(points: F32) -> tuple[F32, F32]:
+    """The least and the largest x, y of (M, 2)."""
+    return np.minimum.reduce(points), np.maximum.reduce(points)

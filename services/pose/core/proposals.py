@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from services.common.skeleton import MIRROR
 from services.pose.core import similarity
 from services.pose.core.geometry import Instances, Region
 from services.pose.core.similarity import F64
@@ -167,25 +168,26 @@ SAME: Final = 0.5
 
 def same_person(a: Candidate, b: Candidate) -> bool:
     """Whether two findings of one picture are one body (found twice, perhaps once with left and right exchanged)."""
-    size = np.array([max(a.size_px, b.size_px)])
-    alike = similarity.oks_either_way(a.keypoints[None], a.scores[None], size, b.keypoints[None], b.scores[None])
-    if alike[0, 0] > SAME:
+    size = max(a.size_px, b.size_px)
+    if similarity.oks(a.keypoints, a.scores, size, b.keypoints, b.scores) > SAME:
+        return True
+    if similarity.oks(a.keypoints, a.scores, size, b.keypoints[MIRROR], b.scores[MIRROR]) > SAME:
         return True
     iou, inside = similarity.box_overlap(a.box, b.box)
     if iou < 0.5 and inside < 0.85:
         return False
     # Half a person (cut off by a tile) lies inside the whole one and shares the torso.
     centres = similarity.torso_centre(a.keypoints, a.scores) - similarity.torso_centre(b.keypoints, b.scores)
-    if float(np.hypot(*centres)) < 0.35 * float(size[0]):
+    if math.hypot(*centres) < 0.35 * size:
         return True
     # A much smaller one inside is an arm taken for a person, unless it is somebody known who stands further back.
     smaller = min(a, b, key=lambda c: c.size_px)
-    return smaller.track_id < 0 and inside > 0.85 and iou < 0.3 and smaller.size_px < 0.6 * float(size[0])
+    return smaller.track_id < 0 and inside > 0.85 and iou < 0.3 and smaller.size_px < 0.6 * size
 
 
 def rank(candidate: Candidate) -> float:
     """Which of two findings of one person to keep: well seen, large, and from a crop of their own."""
-    seen = float((candidate.scores >= similarity.VISIBLE_MIN).mean())
+    seen = np.count_nonzero(candidate.scores >= similarity.VISIBLE_MIN) / len(candidate.scores)
     return (
         candidate.quality + 0.3 * seen + (0.5 if candidate.track_id >= 0 else 0.0) - (1.0 if candidate.rough else 0.0)
     )

@@ -16,7 +16,7 @@ BETTER: Final = 1.5
 
 def prominence(track: Track, time_s: float, width_px: int, height_px: int) -> float:
     """Larger, more central, longer seen: more."""
-    x0, y0, x1, y1 = similarity.pose_box(track.keypoints, track.scores)
+    x0, y0, x1, y1 = track.box
     share = max(float((x1 - x0) / width_px), float((y1 - y0) / height_px))
     off = abs(float(similarity.torso_centre(track.keypoints, track.scores)[0]) / width_px - 0.5)
     age = min(time_s - track.first_s, 5.0) / 5.0

@@ -103,7 +103,7 @@ class JointFilter:
         """(17,): joints whose place is not to be believed yet."""
         s = self.settings
         miss = keypoints - ahead
-        if comparable.sum() >= 5:  # the camera shook, or the whole body moved: no single joint's jump
+        if np.count_nonzero(comparable) >= 5:  # the camera shook, or the whole body moved: no single joint's jump
             miss = miss - middle(miss[comparable])
         far = np.hypot(miss[:, 0], miss[:, 1]) / size_px
         limit = s.jump_size + s.jump_speed * dt

@@ -12,7 +12,7 @@ import numpy as np
 
 from services.common.errors import InputError
 from services.common.skeleton import K
-from services.pose.core import appearance
+from services.pose.core import appearance, similarity
 from services.pose.core.geometry import Region
 from services.pose.core.similarity import F64
 from services.pose.core.tracking import State, Track
@@ -95,6 +95,7 @@ def read_tracks(headers: Sequence[Sequence[int]], numbers: F64) -> tuple[list[Tr
             seen_s=float(s[1]),
             keypoints=keypoints,
             scores=scores,
+            box=similarity.pose_box(keypoints, scores),
             size_px=float(s[2]),
             region=Region(*(float(v) for v in s[5:9])),
             velocity=velocity,

@@ -52,7 +52,8 @@ SHRINK_S: Final = 0.15
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """One person. Keypoints are the last *matched* raw ones; ``velocity`` is the torso's, px/s."""
+    """One person. Keypoints are the last *matched* raw ones, ``box`` is around them (``similarity.pose_box``);
+    ``velocity`` is the torso's, px/s."""
 
     track_id: int
     state: State
@@ -60,6 +61,7 @@ class Track:
     seen_s: float
     keypoints: F64
     scores: F64
+    box: F64
     size_px: float
     region: Region
     velocity: F64 = field(default_factory=lambda: np.zeros(2))
@@ -78,6 +80,11 @@ class Track:
     def predicted(self, time_s: float) -> F64:
         """(17, 2) px where the joints should be."""
         return self.keypoints + self.shift(time_s)
+
+    def box_at(self, time_s: float) -> F64:
+        """(4,) x0 y0 x1 y1 px around the seen joints, where they should be."""
+        shift = self.shift(time_s)
+        return self.box + np.concatenate([shift, shift])
 
     def region_at(self, time_s: float) -> Region:
         """Where to look for this person; grows while they are missed."""
@@ -125,10 +132,7 @@ class Tracker:
 
     def contested(self, time_s: float) -> set[int]:
         """Ids of tracks whose predicted boxes overlap another's: crops may show the other person as well."""
-        boxes = []
-        for t in self.tracks:
-            shift = t.shift(time_s)
-            boxes.append(similarity.pose_box(t.keypoints, t.scores) + np.concatenate([shift, shift]))
+        boxes = [t.box_at(time_s) for t in self.tracks]
         out: set[int] = set()
         for i in range(len(boxes)):
             for j in range(i + 1, len(boxes)):
@@ -235,7 +239,8 @@ class Tracker:
         if anew:
             t.filter.reset()
         t.region = c.region if anew or c.rough else steady_region(t.region, c.region, dt)
-        t.keypoints, t.scores, t.seen_s, t.quality = c.keypoints, c.scores, time_s, c.quality
+        t.keypoints, t.scores, t.box = c.keypoints, c.scores, c.box
+        t.seen_s, t.quality = time_s, c.quality
         if t.state is not State.NEW:
             t.state = State.LIVE
             t.looks += 1
@@ -258,6 +263,7 @@ class Tracker:
             seen_s=time_s,
             keypoints=c.keypoints,
             scores=c.scores,
+            box=c.box,
             size_px=c.size_px,
             region=c.region,
             quality=c.quality,
