@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
@@ -69,7 +70,7 @@ def _past_median(values: F64) -> F64:
         if np.isnan(held[i]):
             held[i] = held[i - 1]
     padded = np.concatenate([np.full(_SMOOTH - 1, held[0] if len(held) else np.nan), held])
-    return np.array([np.median(padded[i : i + _SMOOTH]) for i in range(len(held))])
+    return np.asarray(np.median(sliding_window_view(padded, _SMOOTH), axis=1))
 
 
 @dataclass(slots=True)
@@ -89,22 +90,18 @@ def joint_thresholds(frames: Sequence[PoseFrame]) -> list[FoundRep]:
     states = {key: _Counter() for key in channels}
     found: list[FoundRep] = []
     times = body.times_s
-    first = 0
+    keys, table, first = list(channels), np.stack(list(channels.values())), 0
     for i, now in enumerate(times):
         while times[first] < now - _RANGE_S:
             first += 1
-        ranges = {key: _range(a[first : i + 1]) for key, a in channels.items()}
-        chosen = max(ranges, key=lambda key: ranges[key])
+        past = table[:, first : i + 1]
+        ranges = np.fmax.reduce(past, axis=1) - np.fmin.reduce(past, axis=1)
+        chosen = keys[int(np.argmax(np.where(np.isnan(ranges), -1.0, ranges)))]
         for key, a in channels.items():
             rep = _step(states[key], key[0], float(a[i]), float(now))
             if rep is not None and key == chosen and (not found or rep.onset_s >= found[-1].offset_s - 1e-9):
                 found.append(rep)
     return found
-
-
-def _range(past: F64) -> float:
-    finite = past[np.isfinite(past)]
-    return float(finite.max() - finite.min()) if len(finite) else -1.0
 
 
 def _step(state: _Counter, joint: str, angle: float, now: float) -> FoundRep | None:
