@@ -142,13 +142,13 @@ def analyze(
             PoseProcessor(profile, LOCAL_STREAM, people=options.people), OnnxBackend(profile, threads=options.threads)
         )
         behind = _Behind(options, reader)
-        ready = time.perf_counter()
+        ready, cpu_before_s = time.perf_counter(), time.process_time()
         clock = _Clock(ready, options, info.duration_s)
         with ReadAhead(iter(reader)) as frames:
             last = _run(frames, pose, behind, clock, progress)
         end = Mark(LOCAL_STREAM, MarkKind.EOF, last.time_s if last else 0.0)
         behind.on_end(end, pose.on_mark(end))
-        finished = time.perf_counter()
+        finished, cpu_s = time.perf_counter(), time.process_time() - cpu_before_s
         warnings = [WarningResult(w.code, w.text) for w in reader.warnings]
     people = behind.collector.people()
     for person in people:
@@ -169,6 +169,7 @@ def analyze(
             "segment_s": behind.segment_s,
             "errors_s": behind.errors_s,
             "analysis_s": finished - ready,
+            "cpu_s": cpu_s,
             "frames": float(clock.frames),
             "frames_per_s": clock.frames / max(finished - ready, 1e-9),
         },
