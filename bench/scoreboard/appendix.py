@@ -13,7 +13,7 @@ from bench.scoreboard.metrics import FoundRep
 from bench.scoreboard.run import Outcome
 from services.common.types import NetworkTrace
 
-_LEFT: Final = 150
+_LEFT: Final = 190
 _WIDTH: Final = 1000
 _BAR: Final = 17
 _PLOT: Final = 84
@@ -125,7 +125,7 @@ def picture(item: Item, loaded: Loaded, outcome: Outcome, others: dict[str, list
     attempts = [(a.onset_s, a.offset_s or a.decided_s, a.turn_s, "attempt", str(a.reason)) for a in outcome.attempts]
     sheet.bars("attempts", attempts)
     for name, found in others.items():
-        sheet.bars(f"{name[:20]} ({len(found)})", _found(found, "other"))
+        sheet.bars(f"{name} ({len(found)})", _found(found, "other"))
     _outputs(sheet, outcome.traces)
     sheet.axis()
     return sheet.svg(f"{item.name}: {what}")

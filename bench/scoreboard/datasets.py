@@ -30,13 +30,13 @@ CLIP_EXERCISES: Final = {
 """Word in a clip's label → our id; the first that fits."""
 
 CLIP_SHOWS: Final = {
-    "bicep curl": {"ELBOW_DRIFT"},
-    "hammer curl": {"INCOMPLETE_CONTRACTION", "INCOMPLETE_EXTENSION", "ELBOW_DRIFT"},
-    "lateral raise": {"SHOULDER_SHRUG"},
-    "shoulder press": {"FOREARM_NOT_VERTICAL"},
-    "row": {"BACK_ROUNDED"},
+    "bicep_curl": {"ELBOW_DRIFT"},
+    "hammer_curl": {"INCOMPLETE_CONTRACTION", "INCOMPLETE_EXTENSION", "ELBOW_DRIFT"},
+    "lateral_raise": {"SHOULDER_SHRUG"},
+    "shoulder_press": {"FOREARM_NOT_VERTICAL"},
+    "bent_over_row": {"BACK_ROUNDED"},
 }
-"""Word in a clip's label → the errors that any of its notes names: what a wrong repetition of it shows."""
+"""Exercise → the errors that the notes of its clips name: what a wrong repetition in them shows."""
 
 SEQUENCE_EXERCISES: Final[dict[str, frozenset[str]]] = {
     "squats": frozenset({"squat"}), "lunge": frozenset({"lunge"}),
@@ -150,7 +150,7 @@ def clips(poses: PoseSource) -> DataSet:
         items.append(
             Item(
                 Path(name).stem,
-                label["exercise"],
+                clip_exercise(label["exercise"]),
                 _clip(folder / name, poses, truth),
                 frozenset({clip_exercise(label["exercise"])}),
                 tuple((float(a), float(b)) for a, b in label.get("ignore", [])),

@@ -97,7 +97,7 @@ def our_row(data: DataSet, item: Item, loaded: Loaded, outcome: Outcome, catalog
     )
     matched = [(loaded.truth[i], outcome.found[j]) for i, j in pairs]
     row["errors"] = sorted({c for f in outcome.found for c in f.errors or ()})
-    shown = next((codes for word, codes in data.shows.items() if word in item.kind), None)
+    shown = data.shows.get(item.kind)
     flagged = [f for t, f in matched if t.wrong and f.errors]
     row["shown"] = sum(bool(shown & set(f.errors or ())) for f in flagged) if shown else 0
     row["flagged_wrong"] = len(flagged) if shown else 0
