@@ -188,19 +188,26 @@ def follow_region(keypoints: F32, scores: F32) -> Region | None:
     on real clips and on COCO people, tighter crops around the body's own middle are read better (mean joint score
     0.68 against 0.65, mean OKS 0.58 against 0.53), above all where only the upper body is in the picture.
     """
-    torso = [j for j in _TORSO if scores[j] >= VISIBLE_MIN]
+    places, sure = keypoints.tolist(), scores.tolist()  # plain numbers: ten times faster than numpy on so few
+    torso = [places[j] for j in _TORSO if sure[j] >= VISIBLE_MIN]
     if not torso:
         return None
     # A little under the threshold: a hand that is only half believed should not be cut off.
-    low, high = _extent(keypoints[scores >= _REACH_MIN])
-    torso_low, torso_high = _extent(keypoints[torso])
-    middle = (low + high) / 2
-    side = max(_MARGIN * float(max(high - low)), _TORSO_MARGIN * float(max(torso_high - torso_low)))
+    x0, y0, x1, y1 = _extent([p for p, s in zip(places, sure, strict=True) if s >= _REACH_MIN])
+    torso_x0, torso_y0, torso_x1, torso_y1 = _extent(torso)
+    reach, torso_reach = max(x1 - x0, y1 - y0), max(torso_x1 - torso_x0, torso_y1 - torso_y0)
+    side = max(_MARGIN * _single(reach), _TORSO_MARGIN * _single(torso_reach))
     if side <= 2:
         return None
-    return Region(float(middle[0]), float(middle[1]), side)
+    return Region(_single(x0 + x1) / 2, _single(y0 + y1) / 2, side)
 
 
-def _extent(points: F32) -> tuple[F32, F32]:
-    """The least and the largest x, y of (M, 2)."""
-    return np.minimum.reduce(points), np.maximum.reduce(points)
+def _extent(points: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """x0 y0 x1 y1 around points (x, y)."""
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _single(value: float) -> float:
+    """In the precision of keypoints: regions are those of reckoning with arrays."""
+    return float(np.float32(value))

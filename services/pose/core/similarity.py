@@ -56,6 +56,12 @@ def oks(a: F64, a_scores: F64, a_size_px: float, b: F64, b_scores: F64) -> float
 
 def oks_either_way(a: F64, a_scores: F64, a_size_px: F64, b: F64, b_scores: F64) -> F64:
     """As ``oks_matrix``, but a pose with left and right exchanged is the same body too: networks mix them up."""
+    if len(a) == len(b) == 1:
+        size_px = float(a_size_px[0])
+        best = oks(a[0], a_scores[0], size_px, b[0], b_scores[0])
+        if best <= 0.5:
+            best = max(best, oks(a[0], a_scores[0], size_px, b[0, MIRROR], b_scores[0, MIRROR]))
+        return np.array([[best]])
     straight = oks_matrix(a, a_scores, a_size_px, b, b_scores)
     if straight.size == 0 or straight.min() > 0.5:
         return straight
@@ -65,10 +71,10 @@ def oks_either_way(a: F64, a_scores: F64, a_size_px: F64, b: F64, b_scores: F64)
 
 def pose_box(keypoints: F64, scores: F64) -> F64:
     """x0 y0 x1 y1 px around the seen joints (17, 2); around all of them where fewer than two are seen."""
-    seen = keypoints[scores >= VISIBLE_MIN]
-    if len(seen) < 2:
-        seen = keypoints
-    return np.concatenate([np.minimum.reduce(seen), np.maximum.reduce(seen)])
+    places = keypoints.tolist()  # plain numbers: faster than numpy on so few
+    seen = [p for p, s in zip(places, scores.tolist(), strict=True) if s >= VISIBLE_MIN]
+    xs, ys = zip(*(seen if len(seen) >= 2 else places), strict=True)
+    return np.array((min(xs), min(ys), max(xs), max(ys)))
 
 
 def body_size_px(keypoints: F64, scores: F64) -> float:

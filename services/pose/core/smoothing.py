@@ -76,16 +76,20 @@ class JointFilter:
             return self._start(keypoints, scores, time_s)
         seen = scores >= VISIBLE_MIN
         known = np.isfinite(self.trusted_s)
-        ahead = self.trusted + self.velocity * np.minimum(time_s - self.trusted_s, 0.1)[:, None]
-        ahead = np.where(known[:, None], ahead, keypoints)
+        unseen_s = time_s - self.trusted_s
+        ahead = self.trusted + self.velocity * np.minimum(unseen_s, 0.1)[:, None]
+        if not known.all():
+            ahead = np.where(known[:, None], ahead, keypoints)
         jumped = self._jumped(keypoints, ahead, seen & known, time_s, dt, size_px)
         usable = seen & ~jumped
-        fresh = usable & (time_s - self.trusted_s > self.settings.relock_after_s)
+        fresh = usable & (time_s - self.trusted_s > self.settings.relock_after_s)  # not unseen_s: a jump may end
         self._advance(keypoints, usable, fresh, jumped, dt, size_px)
         self.trusted[usable] = keypoints[usable]
         self.trusted_s[usable] = time_s
         self.time_s = time_s
-        return self.smooth.copy(), np.where(jumped, np.minimum(scores, HIDDEN_MAX), scores)
+        if jumped.any():
+            scores = np.where(jumped, np.minimum(scores, HIDDEN_MAX), scores)
+        return self.smooth.copy(), scores.copy()
 
     def _start(self, keypoints: F64, scores: F64, time_s: float) -> tuple[F64, F64]:
         self.time_s = time_s
@@ -108,7 +112,7 @@ class JointFilter:
         far = np.hypot(miss[:, 0], miss[:, 1]) / size_px
         limit = s.jump_size + s.jump_speed * dt
         out = comparable & (far > limit)
-        if (far[comparable] > 0.6 * s.snap_apart).any():
+        if far.max() > 0.6 * s.snap_apart and (far[comparable] > 0.6 * s.snap_apart).any():
             for pair in _SIDES:
                 self._snapped(pair, keypoints, ahead, far, comparable, size_px, out)
         self.suspect_s[comparable & ~out] = np.inf
