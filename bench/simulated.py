@@ -89,11 +89,7 @@ class SimRow:
 
 def truth_of(motion: SimulatedMotion) -> list[TrueRep]:
     """The counted repetitions of a motion."""
-    return [
-        TrueRep(r.onset_s, r.offset_s, r.turn_s, bool(r.mistakes), dict(r.mistakes))
-        for r in motion.repetitions
-        if r.counted
-    ]
+    return [TrueRep(r.onset_s, r.offset_s, r.turn_s, None, dict(r.mistakes)) for r in motion.repetitions if r.counted]
 
 
 def _named(clip: SimClip, true: Sequence[TrueRep], found: Sequence[FoundRep], pairs: list[tuple[int, int]]) -> bool:

@@ -39,13 +39,14 @@ CLIP_SHOWS: Final = {
 """Exercise → the errors that the notes of its clips name: what a wrong repetition in them shows."""
 
 SEQUENCE_EXERCISES: Final[dict[str, frozenset[str]]] = {
-    "squats": frozenset({"squat"}), "lunge": frozenset({"lunge"}),
+    "squats": frozenset({"squat", "goblet_squat"}), "lunge": frozenset({"lunge"}),
     "squat": frozenset({"squat", "goblet_squat"}), "front_raise": frozenset({"front_raise"}),
     "bench_pressing": frozenset({"chest_press"}),
     "bicep": frozenset({"bicep_curl", "hammer_curl", "zottman_curl"}), "frontraise": frozenset({"front_raise"}),
     "shoulderpress": frozenset({"shoulder_press", "arnold_press"}), "shouldershrug": frozenset({"shrug"}),
 }  # fmt: skip
-"""Class of a recorded sequence → what is right to say; any other class is ``unknown`` to us."""
+"""Class of a recorded sequence → what is right to say (what the hands hold cannot be seen); any other class is
+``unknown`` to us."""
 
 RMD_MISTAKES: Final = {
     "not_low_enough": "TOO_SHALLOW", "knees_inward": "KNEES_CAVE_IN", "front_bent": "TORSO_COLLAPSES",

@@ -37,9 +37,7 @@ def _simulated(clip: SimClip) -> Callable[[], Loaded]:
     def load() -> Loaded:
         motion, frames = clip_frames(clip)
         truth = [
-            TrueRep(r.onset_s, r.offset_s, r.turn_s, bool(r.mistakes), dict(r.mistakes))
-            for r in motion.repetitions
-            if r.counted
+            TrueRep(r.onset_s, r.offset_s, r.turn_s, None, dict(r.mistakes)) for r in motion.repetitions if r.counted
         ]
         return Loaded(frames, frames[-1].time_s, truth)
 
@@ -71,7 +69,7 @@ def _rendered_item(catalogue: Catalogue, folder: Path, clip: Clip, poses: PoseSo
 def _truth(document: dict[str, Any]) -> list[TrueRep]:
     """The lifter's counted repetitions."""
     return [
-        TrueRep(r["onset_s"], r["offset_s"], r["turn_s"], bool(r["mistakes"]), r["mistakes"])
+        TrueRep(r["onset_s"], r["offset_s"], r["turn_s"], None, r["mistakes"])
         for r in document["people"][0]["repetitions"]
         if r["counted"]
     ]

@@ -9,11 +9,14 @@ frames), here in seconds throughout:
 - ghost: a found repetition whose middle lies in no true one; per minute of the time outside true repetitions and
   ignored spans.
 - a found repetition whose middle lies in an ignored span is left out before anything else.
+- polarity wrong (by name the main error of plain methods): the sequence is cut at the far ends instead of at rest; its
+  spans from turn to turn match more than half of the true repetitions, its own match fewer.
 - commit latency: from the true offset to the moment of the decision, of matched repetitions, in stream time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -170,9 +173,19 @@ def sequence_counts(
         for i, j in pairs
         if found[j].decided_s is not None
     ]
+    row["polarity_wrong"] = float(half_cycle_off(true_spans, found, len(pairs)))
     row |= form_counts([(true[i], found[j]) for i, j in pairs])
     row["form_labelled"] = sum(t.wrong is not None for t in true)
     return row
+
+
+def half_cycle_off(true: Sequence[Span], found: Sequence[FoundRep], hits: int) -> bool:
+    """Whether a sequence of three repetitions or more is cut half a cycle off. ``hits``: matches as it is cut."""
+    turns = sorted(f.turn_s for f in found if f.turn_s is not None)
+    if len(true) < 3 or len(turns) < 2 or 2 * hits >= len(true):
+        return False
+    shifted = overlap_matches(true, list(pairwise(turns)))
+    return len(shifted) > hits and 2 * len(shifted) > len(true) - 1
 
 
 def form_counts(pairs: Iterable[tuple[TrueRep, FoundRep]]) -> dict[str, int]:
@@ -220,6 +233,7 @@ def summarise(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         "bound_f1_relative_mean": _mean(
             [_perfect_if_nothing(r["bounds_relative"], 2 * r["true"], 2 * r["found"]) for r in segmented]
         ),
+        "polarity_wrong": _mean([r["polarity_wrong"] for r in segmented if r["true"] >= 3]),
         "turn_error_s": ratio(total("turn_sum_s"), total("turns")),
         "ghosts_per_min": ratio(total("ghosts"), total("free_min")),
         "latency_p50_s": float(np.percentile(late, 50)) if late else float("nan"),

@@ -12,8 +12,8 @@ from bench.scoreboard.mistaken import CodeCounts
 COUNT_COLUMNS: Final = {
     "exact": "count exact", "obo": "OBO", "nmae": "nMAE", "rep_f1": "rep F1", "rep_f1_mean": "rep F1 per seq.",
     "bound_f1@0.3": "bounds F1 ±.3 s", "bound_f1@0.5": "bounds F1 ±.5 s", "bound_f1_relative_mean": "bounds F1 ±20 %",
-    "turn_error_s": "turn error s", "ghosts_per_min": "ghosts /min", "latency_p50_s": "commit p50 s",
-    "latency_p95_s": "commit p95 s", "exercise": "exercise",
+    "polarity_wrong": "polarity wrong", "turn_error_s": "turn error s", "ghosts_per_min": "ghosts /min",
+    "latency_p50_s": "commit p50 s", "latency_p95_s": "commit p95 s", "exercise": "exercise",
 }  # fmt: skip
 FORM_COLUMNS: Final = {
     "auc": "AUC", "wrong_precision": "wrong: precision", "wrong_recall": "wrong: recall", "wrong_f1": "wrong: F1",
@@ -158,6 +158,8 @@ def describe(row: Row) -> str:
     """What happened in a sequence, in a few words."""
     parts = [f"{row['found_count']} for {row['count']}"]
     if row["segmented"] and row["true"]:
+        if row["polarity_wrong"]:
+            parts.append("half a cycle off")
         parts.append(f"{row['hits']} overlap, bounds {row['bounds@0.5']}/{2 * row['true']} within .5 s")
     if row["exercise_right"] is False:
         parts.append(f"taken for {row['said']} (is {row['kind']})")

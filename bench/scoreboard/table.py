@@ -10,7 +10,7 @@ from bench.scoreboard.numbers import COUNT_COLUMNS, FORM_COLUMNS, Cell
 
 Cells = Mapping[str, Cell]
 _METHOD_WIDTH: Final = 34
-_WIDTH: Final = 11
+_WIDTH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,14 @@ def number(value: float) -> str:
 
 
 def interval(cell: Cell) -> str:
-    return "" if math.isnan(cell.low) or math.isnan(cell.value) else f"{cell.low:.2f}–{cell.high:.2f}"
+    if math.isnan(cell.low) or math.isnan(cell.value):
+        return ""
+    return f"{_short(cell.low)}–{_short(cell.high)}"
+
+
+def _short(value: float) -> str:
+    """.84 for 0.84."""
+    return f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.2f}"
 
 
 def mark(cell: Cell) -> str:

@@ -72,6 +72,18 @@ def test_a_ghost_lowers_precision_only() -> None:
     assert summarise([ghost])["turn_error_s"] == summarise([clean])["turn_error_s"]
 
 
+def test_a_sequence_cut_at_the_far_ends_has_the_wrong_polarity() -> None:
+    spans = [(2.0 * k, 2.0 * k + 2) for k in range(5)]
+    shifted = [(a + 1.0, b + 1.0) for a, b in spans]
+    off = sequence_counts(true(*spans), found(*shifted), duration_s=12.0)
+    assert (off["polarity_wrong"], sequence_counts(true(*spans), found(*spans), duration_s=12.0)["polarity_wrong"]) == (
+        1,
+        0,
+    )
+    assert sequence_counts(true(*spans), [], duration_s=12.0)["polarity_wrong"] == 0  # nothing found is another error
+    assert summarise([off])["polarity_wrong"] == 1.0
+
+
 def test_ignored_spans_count_for_nothing() -> None:
     row = sequence_counts(true((1, 3)), found((1, 3), (5, 7)), ignore=[(5.5, 6.5)], duration_s=10.0)
     assert row["found_count"] == 1
