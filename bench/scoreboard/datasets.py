@@ -16,7 +16,8 @@ from bench.scoreboard.poses import PoseSource
 from services.common.layouts import to_coco17
 from services.common.types import LOCAL_STREAM, PoseFrame, TrackedPose
 
-DATA: Final = Path(os.environ.get("FORMCHECK_DATA", Path(__file__).parents[3] / "shared" / "data"))
+_ROOT: Final = Path(__file__).resolve().parents[2]
+DATA: Final = Path(os.environ.get("FORMCHECK_DATA", _ROOT.parent / "shared" / "data"))
 ABSENT: Final = "data absent (set FORMCHECK_DATA)"
 SEQUENCE_FPS: Final = 30.0
 POSE_TRAINER_FPS: Final = 25.0
@@ -227,7 +228,15 @@ def rmd(planks: bool) -> DataSet:
                 mixed=len(set(said)) > 1,
             )
         )
-    return DataSet(key, title, items)
+    learned = "" if planks else _learned_from("rmd")
+    return DataSet(key, title, items, note=learned)
+
+
+def _learned_from(name: str) -> str:
+    """A warning where the notes beside the shipped weights of the error models name this data set."""
+    notes = (_ROOT / "services" / "errors" / "models").glob("*.json")
+    known = any(name in path.read_text(encoding="utf-8") for path in notes)
+    return "the error models learned from these videos: no measure of form" if known else ""
 
 
 def _rmd_rep(onset_s: float, offset_s: float, label: str) -> TrueRep:

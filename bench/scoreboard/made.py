@@ -8,9 +8,8 @@ from typing import Any
 from bench.scoreboard.datasets import DataSet, Item, Loaded
 from bench.scoreboard.metrics import TrueRep
 from bench.scoreboard.poses import PoseSource
-from bench.scoreboard.simulate import SimClip, all_clips, clip_frames
+from bench.scoreboard.simulate import STANDS_FOR, SimClip, all_clips, clip_frames
 from services.errors.core.catalogue import Catalogue
-from training.errors.validate import STANDS_FOR
 from training.render.cache import rendered_folder
 from training.render.clips import Clip, ensure_clips
 from training.render.clips import all_clips as all_rendered

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Final
 
 from bench.scoreboard.metrics import FoundRep, TrueRep, f1, overlap_matches, ratio
+from bench.scoreboard.simulate import SET_WIDE
 from services.errors.core.catalogue import Catalogue
-from training.errors.validate import LATE
 from training.simulator.mistakes import MISTAKES, Mistake
 
 PLAIN: Final = 0.5
@@ -116,15 +116,15 @@ def code_counts(
     match_of = {j: i for i, j in pairs}
     noted = {c: d for t in true for c, d in t.mistakes.items()}
     neutral = neutral_codes(catalogue, exercise, planted, code, noted)
-    for c in {c for f in found for c in f.errors or ()} & LATE - neutral:
+    for c in {c for f in found for c in f.errors or ()} & SET_WIDE - neutral:
         out.false[c] += 1
     for f in found:
-        out.false.update(c for c in f.errors or () if c not in neutral and c not in LATE)
+        out.false.update(c for c in f.errors or () if c not in neutral and c not in SET_WIDE)
     if not planted or not code:
         return out
     plain = [i for i, t in enumerate(true) if t.mistakes.get(planted, 0.0) >= PLAIN]
     verdicts = {i: found[j] for j, i in match_of.items()}
-    if planted in LATE:
+    if planted in SET_WIDE:
         if plain:
             _judge(out, code, list(found))
         return out

@@ -15,7 +15,6 @@ import numpy as np
 from services.common.types import LOCAL_STREAM, PoseFrame, TrackedPose
 from services.errors.core.catalogue import Catalogue
 from training.errors.samples import camera_at
-from training.errors.validate import LATE, STANDS_FOR
 from training.simulator.exercises import VARIANTS
 from training.simulator.generate import make_motion
 from training.simulator.labels import SimulatedMotion
@@ -27,7 +26,11 @@ from training.simulator.view import Estimator, observe
 VIEWS: Final = {"front": 0.0, "three_quarter": 40.0, "side": 90.0, "back": 180.0}
 """Name as in the exercise files → azimuth, deg; three-quarter and side are taken from left and right."""
 SEED_BASE: Final = 9_100_000
-LAYING: Final = frozenset({"bench"})
+LYING: Final = frozenset({"bench"})
+SET_WIDE: Final = frozenset({"RANGE_LOST", "TORSO_RISES", "TEMPO_UNEVEN"})
+"""Errors of the whole set: only some of its repetitions show them."""
+STANDS_FOR: Final = {"ASYMMETRY": "UNEVEN_ARMS"}
+"""Where an exercise has no error of that code, this one of its own says the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class SimClip:
     @property
     def set_wide(self) -> bool:
         """Whether the mistake is one of the whole set, not of each repetition."""
-        return self.mistake in LATE
+        return self.mistake in SET_WIDE
 
     def rng(self) -> np.random.Generator:
         return np.random.default_rng([SEED_BASE + self.seed, zlib.crc32(self.name.encode()), 3])
@@ -108,7 +111,7 @@ def clip_frames(
     rng = clip.rng()
     motion = clip_motion(clip, rng, family=family, degree=degree, fps=fps)
     sign = float(rng.choice([-1.0, 1.0]))
-    camera = camera_at(sign * VIEWS[clip.view], rng, lying=motion.support in LAYING)
+    camera = camera_at(sign * VIEWS[clip.view], rng, lying=motion.support in LYING)
     keypoints, scores = observe(motion, camera, rng, Estimator.exact() if exact else None)
     frames = []
     for i, (k, s) in enumerate(zip(keypoints, scores, strict=True)):
