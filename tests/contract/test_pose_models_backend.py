@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from services.common.errors import ModelError, ShapeError
+from services.pose.adapters.onnx import OnnxBackend
 from services.pose.core.geometry import Region
 from services.pose.core.profiles import Network, PoseBackend, Profile
 from tests.pose_backends import backend as onnx_backend
@@ -109,3 +110,15 @@ def backend(profile: Profile) -> PoseBackend:
 
 class TestOnnxBackend(PoseBackendContract):
     """onnxruntime in this process."""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_crops_run_side_by_side_say_what_each_says_alone(count: int) -> None:
+    movenet = Profile.get("movenet")
+    net = movenet.following
+    crops = pictures(NAMES, net.size_px)[:count]
+    one, two = (OnnxBackend(movenet, threads=threads) for threads in (1, 2))
+    together = two.infer(net.name, crops)
+    for i in range(count):
+        for a, b in zip(together, one.infer(net.name, crops[i : i + 1]), strict=True):
+            np.testing.assert_allclose(a[i], b[0], atol=1e-5, rtol=1e-5)
