@@ -123,3 +123,16 @@ def test_of_box_and_keypoint_box() -> None:
 def test_nobody_has_no_length() -> None:
     assert len(Instances.none()) == 0
     assert Instances.none(rough=True).rough
+
+
+@given(st.floats(40, 400), st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(0, 3))
+def test_what_lies_beyond_a_region_does_not_change_its_crop(size: float, across: float, down: float, more: int) -> None:
+    """However much more picture there is: that decides how the crop is made, not its pixels."""
+    height, width = 420, 440
+    image = np.random.default_rng(1).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    larger = np.random.default_rng(2).integers(0, 256, (height + 90 * more + 3, width + 301 * more + 1, 3))
+    larger = larger.astype(np.uint8)
+    larger[:height, :width] = image
+    free = 8 + size / 2  # px between the region and the edges
+    region = Region(free + across * max(width - 2 * free, 0), free + down * max(height - 2 * free, 0), size)
+    np.testing.assert_array_equal(crop(larger, region, 96), crop(image, region, 96))
