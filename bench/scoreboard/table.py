@@ -155,7 +155,7 @@ def markdown(blocks: Sequence[Block], about: Sequence[str]) -> str:
                 continue
             for method, cells in block.methods.items():
                 row = [_markdown_cell(cells[n]) if n in cells else "" for n in shown]
-                if any(row):
+                if tells(cells, shown):
                     out.append(f"| {block.title} ({block.sequences}) | {method} | " + " | ".join(row) + " |")
         out.append("")
     out += ["## Targets", "", "```", targets_line(blocks), "```", ""]
@@ -167,7 +167,7 @@ def markdown(blocks: Sequence[Block], about: Sequence[str]) -> str:
 
 def _markdown_cell(cell: Cell) -> str:
     if math.isnan(cell.value):
-        return "–"
+        return ""
     value = f"**{number(cell.value)}**" if cell.met else number(cell.value)
     spread = f" [{interval(cell)}]" if interval(cell) else ""
     return f"{value}{spread}" + (f" ({cell.target}{mark(cell)})" if cell.target else "")
