@@ -38,7 +38,7 @@ test: setup ## Run all tests, the quick ones first
 
 .PHONY: test-training
 test-training: $(UV) ## Tests that need PyTorch (installs the training group, 4.5 GB)
-	@$(RUN) --group training pytest -q tests/unit/test_segment_training.py
+	@$(RUN) --group training pytest -q tests/unit/test_segment_training.py tests/unit/test_errors_training.py
 
 .PHONY: quick
 quick: $(UV) ## Run the quick tests only

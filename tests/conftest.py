@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FORMCHECK_DATA", ROOT.parent / "shared" / "data"))
 
 # PyTorch belongs to the training group, which `make test` does not install: `make test-training` runs these.
-NEED_TORCH = ["unit/test_segment_training.py"]
+NEED_TORCH = ["unit/test_errors_training.py", "unit/test_segment_training.py"]
 collect_ignore = NEED_TORCH if importlib.util.find_spec("torch") is None else []
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from services.common.layouts import to_coco17
 from services.common.types import Assessment, PoseWindow
 from services.errors.adapters.catalogue import load_catalogue
+from services.errors.core.catalogue import Catalogue
 from services.errors.core.processor import AssessProcessor
 
 FPS = 25.0  # not said by the data set; only tempo depends on it
@@ -36,6 +37,16 @@ def auc(bad: Sequence[int], value: Sequence[float]) -> float:
     if not high or not low:
         return float("nan")
     return float(np.mean([(h > g) + 0.5 * (h == g) for h in high for g in low]))
+
+
+def pooled_auc(folder: Path, catalogue: Catalogue) -> float:
+    """AUC of 100 - score over all sequences of ``folder``."""
+    processor = AssessProcessor(catalogue)
+    labels = json.loads((folder / "labels.json").read_text())
+    value = [
+        100.0 - assess_file(processor, folder / f"{name}.npy", label["class"]).score for name, label in labels.items()
+    ]
+    return auc([label["bad"] for label in labels.values()], value)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

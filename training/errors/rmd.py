@@ -38,6 +38,17 @@ def labels(row: dict[str, str], count: int) -> list[str]:
     return named[:count]
 
 
+def mixed_videos(folder: Path) -> set[str]:
+    """Videos that hold repetitions of several labels: only they tell form from video."""
+    with (folder / "metadata_label.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row["video"].removesuffix(".mp4")
+        for row in rows
+        if row["exercise"] in EXERCISE and row["mistake_label"] == "all"
+    }
+
+
 def repetitions(folder: Path) -> Iterator[tuple[str, str, Repetition]]:
     """(video, label, event) of every labelled repetition; the turn is where the hips are lowest."""
     annotated = json.loads((folder / "reps.json").read_text())

@@ -31,12 +31,12 @@ def camera_at(azimuth_deg: float, rng: np.random.Generator, lying: bool = False)
 
 def events(
     motion: Motion, keypoints: NDArray[np.float32], scores: NDArray[np.float32], rng: np.random.Generator,
-    track_id: int = 1,
+    track_id: int = 1, boundary_s: float = BOUNDARY_S,
 ) -> Iterator[tuple[TrueRepetition, Repetition]]:  # fmt: skip
     """Each counted repetition of a motion as a confirmed event with its window."""
     times = np.arange(len(keypoints)) / motion.fps
     for index, true in enumerate(r for r in motion.repetitions if r.counted):
-        onset, turn, offset = (t + rng.normal(0, BOUNDARY_S) for t in (true.onset_s, true.turn_s, true.offset_s))
+        onset, turn, offset = (t + rng.normal(0, boundary_s) for t in (true.onset_s, true.turn_s, true.offset_s))
         inside = (times >= onset - BEFORE_S) & (times <= offset)
         window = PoseWindow(times[inside], keypoints[inside], scores[inside])
         yield (

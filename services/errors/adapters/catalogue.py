@@ -4,6 +4,7 @@ A file that says something unknown, contradictory or impossible is refused with 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.common.errors import ConfigError
 from services.common.skeleton import INDEX
+from services.errors.adapters.weights import SHIPPED as WEIGHTS
+from services.errors.adapters.weights import load_learned
 from services.errors.core.catalogue import ABOVE, BELOW, UNKNOWN, Catalogue, ErrorSpec, ExerciseSpec
 from services.errors.core.curves import Movement
+from services.errors.core.learned import Learned
 from services.errors.core.measures import REGISTRY
 from services.errors.core.registry import SET_MEASURES, UNITS
 
@@ -202,11 +206,14 @@ def _errors(
     return tuple(e.spec() for e in chosen)
 
 
-def load_catalogue(folder: Path = SHIPPED) -> Catalogue:
-    """Read every exercise of a folder.
+def load_catalogue(folder: Path = SHIPPED, weights: Path | None = WEIGHTS) -> Catalogue:
+    """Read every exercise of a folder, and what was learned of their errors.
 
+    Args:
+        weights: file of the learned part; None: the rules alone.
     Raises:
         ConfigError: naming the file and the key that is wrong.
+        ModelError: the weights cannot be read.
     """
     files: dict[str, tuple[Path, ExerciseFile]] = {}
     names: dict[str, Path] = {}
@@ -225,7 +232,18 @@ def load_catalogue(folder: Path = SHIPPED) -> Catalogue:
         raise ConfigError(f"{folder}: {UNKNOWN}.yaml is missing; it says how unknown movements are measured.")
     shared = folder / GENERAL_FILE
     general = _validated(GeneralFile, shared).errors if shared.exists() else []
-    return Catalogue({name: _exercise(files, name, general) for name in files})
+    learned = None if weights is None else load_learned(weights)
+    return Catalogue({name: _narrowed(_exercise(files, name, general), learned) for name in files}, learned)
+
+
+def _narrowed(exercise: ExerciseSpec, learned: Learned | None) -> ExerciseSpec:
+    """The exercise with only those views of each error from which it was learned to be told."""
+    heads = learned.heads if learned else {}
+    errors = tuple(
+        replace(error, views=error.views & head.views) if (head := heads.get((exercise.id, error.code))) else error
+        for error in exercise.errors
+    )
+    return replace(exercise, errors=errors)
 
 
 def _exercise(files: Mapping[str, tuple[Path, ExerciseFile]], name: str, general: list[ErrorFile]) -> ExerciseSpec:

@@ -199,7 +199,10 @@ def shoulder_rise(rep: Rep) -> Readings:
             return None
         return rep.extreme(np.mean(usable, axis=0), rep.body.whole, 92, 1.0 if len(usable) == 2 else 1.5)
 
-    return rep.per_side(read, trunk_sides(rep))
+    sides = trunk_sides(rep)
+    if rep.movement.load_point != "shoulder":
+        sides = tuple(side for side in sides if side in rep.active)  # the arm at rest has nothing to hitch up for
+    return rep.per_side(read, sides)
 
 
 @measure("range_asymmetry_ratio")
@@ -219,10 +222,11 @@ def wrist_path_tilt(rep: Rep) -> Readings:
 
     def read(side: str) -> Reading | None:
         wrist = rep.body.joint(f"{side}_wrist")
-        bottom, top = np.where(rep.rests, 1, 0), np.where(rep.top, 1, 0)
-        if not (np.isfinite(wrist[rep.rests]).any() and np.isfinite(wrist[rep.top]).any()):
+        known = np.isfinite(wrist).all(axis=1)
+        bottom, top = wrist[known & rep.rests], wrist[known & rep.top]
+        if not (len(bottom) and len(top)):
             return None
-        way = np.nanmedian(wrist[top == 1], axis=0) - np.nanmedian(wrist[bottom == 1], axis=0)
+        way = np.median(top, axis=0) - np.median(bottom, axis=0)
         return Reading(float(angle_deg(way, np.array([0.0, 1.0]))), rep.turn_s)
 
     return rep.per_side(read)

@@ -2,6 +2,7 @@
 joints NaN, and the lengths that turn px into torso lengths and picture angles into body angles."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -46,7 +47,7 @@ class Bounds:
         return max(self.offset_s - self.onset_s, 1e-6)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Body:
     """One repetition's body over an even grid of ``T`` times.
 
@@ -54,6 +55,7 @@ class Body:
     ``seen`` (17,) share of the repetition's source frames in which the joint is visible.
     ``torso_px`` the unforeshortened torso; ``length_px`` ``left_thigh`` … → its unforeshortened length. ``near``: the
     side that a side view shows; it stands for the middle of pairs then, because the far one is guessed by the network.
+    ``source``: times (N,) and places (N, 17, 2) as they came, y up, NaN where hidden: what smoothing would take away.
     """
 
     times_s: F64
@@ -63,6 +65,7 @@ class Body:
     length_px: dict[str, float]
     bounds: Bounds
     near: str | None = None
+    source: tuple[F64, F64] | None = None
 
     def joint(self, name: str) -> F64:
         """(T, 2) of one joint (``left_knee``) or the middle of a pair (``shoulders``, ``hips``, ``ears`` …)."""
@@ -90,7 +93,7 @@ class Body:
             chosen[np.argmin(np.abs(self.times_s - (start_s + end_s) / 2))] = True
         return chosen
 
-    @property
+    @cached_property
     def whole(self) -> NDArray[np.bool_]:
         return self.mask(self.bounds.onset_s, self.bounds.offset_s)
 
@@ -127,6 +130,25 @@ def _clean_joint(times: F64, xy: F64, seen: NDArray[np.bool_], grid: F64) -> F64
     outside = np.minimum(np.abs(grid - at[0]), np.abs(grid - at[-1]))
     outside[(grid >= at[0]) & (grid <= at[-1])] = 0.0
     out[(gap > GAP_S) | (outside > GAP_S / 2)] = np.nan
+    return out
+
+
+def _clean(times: F64, xy: F64, seen: NDArray[np.bool_], grid: F64) -> F64:
+    """All joints (T, 17, 2) on the grid (G, 17, 2). Those that are seen throughout are done together."""
+    out = np.empty((len(grid), K, 2))
+    whole = seen.all(axis=0)
+    steady = len(times) < 2 or float(np.diff(times).max()) <= GAP_S
+    if whole.any() and steady and grid[-1] <= times[-1] + GAP_S / 2:
+        places = xy[:, whole].reshape(len(times), -1)
+        if len(times) >= 5:
+            step = (times[-1] - times[0]) / (len(times) - 1)
+            places = median_filter(places, size=(5 if step < 0.05 else 3, 1), mode="nearest")
+        on_grid = np.stack([np.interp(grid, times, column) for column in places.T], axis=1)
+        out[:, whole] = on_grid.reshape(len(grid), -1, 2)
+    else:
+        whole = np.zeros(K, dtype=np.bool_)
+    for j in np.flatnonzero(~whole):
+        out[:, j] = _clean_joint(times, xy[:, j], seen[:, j], grid)
     return out
 
 
@@ -204,10 +226,11 @@ def prepare(window: PoseWindow, bounds: Bounds) -> Body:
     seen = (np.asarray(window.scores)[order] >= VISIBLE_MIN) & np.isfinite(xy).all(axis=-1)
     count = max(round(float(times[-1] - times[0]) * GRID_HZ) + 1, 2)
     grid = times[0] + np.arange(count) / GRID_HZ
-    places = np.stack([_clean_joint(times, xy[:, j], seen[:, j], grid) for j in range(K)], axis=1)
+    places = _clean(times, xy, seen, grid)
     places = smooth(places, min(SMOOTH_S, 0.03 * bounds.duration_s) * GRID_HZ)
     inside = (times >= bounds.onset_s - 1e-9) & (times <= bounds.offset_s + 1e-9)
     share = seen[inside].mean(axis=0) if inside.any() else seen.mean(axis=0)
     near = (grid >= bounds.onset_s - 0.3) & (grid <= bounds.offset_s + 0.3)
     torso_px, lengths = _lengths(places[near] if near.sum() >= 3 else places)
-    return Body(grid, places, share, torso_px, lengths, bounds)
+    source = times, np.where(seen[..., None], xy, np.nan)
+    return Body(grid, places, share, torso_px, lengths, bounds, source=source)

@@ -6,6 +6,7 @@ from typing import Final
 
 from services.common.errors import InputError
 from services.errors.core.curves import Movement
+from services.errors.core.learned import Learned
 
 UNKNOWN: Final = "unknown"
 ABOVE, BELOW = "above", "below"
@@ -50,6 +51,10 @@ class ErrorSpec:
             return lenient + (standard - lenient) * strictness / 0.5
         return standard + (strict - standard) * (strictness - 0.5) / 0.5
 
+    def beyond(self, value: float, limit: float) -> bool:
+        """Whether a measured value is on the wrong side of a limit."""
+        return value > limit if self.direction == ABOVE else value < limit
+
 
 @dataclass(frozen=True, slots=True)
 class ExerciseSpec:
@@ -70,9 +75,13 @@ class ExerciseSpec:
 
 
 class Catalogue:
-    """Exercises by id or alias. Iterating gives the exercises in the order of their ids."""
+    """Exercises by id or alias. Iterating gives the exercises in the order of their ids.
 
-    def __init__(self, exercises: Mapping[str, ExerciseSpec]) -> None:
+    ``learned``: what was learned of their errors, if anything.
+    """
+
+    def __init__(self, exercises: Mapping[str, ExerciseSpec], learned: Learned | None = None) -> None:
+        self.learned = learned
         self._by_id = {key: exercises[key] for key in sorted(exercises)}
         self._by_name = {name.lower(): spec.id for spec in self for name in (spec.id, *spec.aliases)}
 

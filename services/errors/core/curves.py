@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.skeleton import INDEX
 from services.common.types import Phases
 from services.errors.core.body import F64, SIDES, Body, percentile, smooth
 from services.errors.core.view import View
@@ -78,7 +79,7 @@ class Rep:
     view: View
     movement: Movement
     phases: Phases | None = None
-    _primary: dict[str, F64] = field(default_factory=dict)
+    _curves: dict[tuple[str, str], F64] = field(default_factory=dict)
 
     @property
     def times_s(self) -> F64:
@@ -102,6 +103,12 @@ class Rep:
             return self.sagittal_gain
         return self.frontal_gain if self.movement.plane == "frontal" else 1.0
 
+    def _once(self, name: str, side: str, make: Callable[[str], F64]) -> F64:
+        """A side's curve, worked out once: many measures read the same ones."""
+        if (name, side) not in self._curves:
+            self._curves[name, side] = make(side)
+        return self._curves[name, side]
+
     def _flat(self, vector: F64, gain: float) -> F64:
         return vector * (gain, 1.0)
 
@@ -109,6 +116,9 @@ class Rep:
 
     def elbow(self, side: str) -> F64:
         """Interior angle of the elbow, 180° straight."""
+        return self._once("elbow", side, self._elbow_of)
+
+    def _elbow_of(self, side: str) -> F64:
         up, down = -self.body.segment("upper_arm", side), self.body.segment("forearm", side)
         gain, sideways = self.plane_gain, self.movement.plane == "frontal" and self.view.frontal >= 0.9
         if gain is not None and not sideways:
@@ -123,6 +133,9 @@ class Rep:
 
     def arm(self, side: str) -> F64:
         """Angle of the upper arm from hanging along the torso: 0° beside it, 90° at shoulder height, 180° overhead."""
+        return self._once("arm", side, self._arm_of)
+
+    def _arm_of(self, side: str) -> F64:
         upper = self.body.segment("upper_arm", side)
         gain = self.plane_gain
         if gain is not None and gain <= 1.3:
@@ -144,6 +157,9 @@ class Rep:
 
     def knee(self, side: str) -> F64:
         """Interior angle of the knee, 180° straight."""
+        return self._once("knee", side, self._knee_of)
+
+    def _knee_of(self, side: str) -> F64:
         up, down = -self.body.segment("thigh", side), self.body.segment("shank", side)
         gain = self.sagittal_gain
         if gain is not None:
@@ -159,6 +175,9 @@ class Rep:
 
     def thigh(self, side: str) -> F64:
         """Angle of the thigh from the vertical by the height it spans, 0° standing, 90° level. True in every view."""
+        return self._once("thigh", side, self._thigh_of)
+
+    def _thigh_of(self, side: str) -> F64:
         spanned = -self.body.segment("thigh", side)[:, 1]
         return _arc(spanned / self.body.length_px[f"{side}_thigh"])
 
@@ -192,9 +211,7 @@ class Rep:
     # -- the repetition's own course --------------------------------------------------------------------------------
 
     def primary(self, side: str) -> F64:
-        if side not in self._primary:
-            self._primary[side] = self._primary_of(side)
-        return self._primary[side]
+        return self._once("primary", side, self._primary_of)
 
     def _primary_of(self, side: str) -> F64:
         curve: dict[str, Callable[[str], F64]] = {
@@ -271,6 +288,17 @@ class Rep:
         return float(self.times_s[at_top[np.argmin(np.abs(self.times_s[at_top] - bounds.turn_s))]])
 
     @cached_property
+    def load(self) -> tuple[F64, F64]:
+        """Times (N,) and height (N,) of the load over the hips in the frames as they came, torso lengths: springs of a
+        tenth of a second are in it, and all jitter. The mean of the sides that take part; NaN where hidden."""
+        assert self.body.source is not None
+        times, places = self.body.source
+        sides = (self.body.near,) if self.body.near in self.active else self.active or SIDES
+        height = np.mean([places[:, INDEX[f"{s}_{self.movement.load_point}"], 1] for s in sides], axis=0)
+        hips = self.level(self.body.joint("hips")[:, 1], self.body.whole)
+        return times, (height - (0.0 if hips is None else hips)) / self.body.torso_px
+
+    @cached_property
     def start(self) -> NDArray[np.bool_]:
         """(T,) grid times at rest before the movement."""
         b = self.body.bounds
@@ -305,19 +333,20 @@ class Rep:
 
     def extreme(self, curve: F64, where: NDArray[np.bool_], q: float, gain: float = 1.0) -> Reading | None:
         """The q-th percentile of a curve over some of the grid times and the moment nearest to it."""
-        inside = np.where(where, curve, np.nan)
-        if not where.any() or np.isfinite(inside[where]).mean() < 0.5:
+        known = where & np.isfinite(curve)
+        inside = curve[known]
+        if not len(inside) or 2 * len(inside) < np.count_nonzero(where):
             return None
         value = percentile(inside, q)
         if value is None:
             return None
-        edge = np.nanmax(inside) if q > 50 else np.nanmin(inside) if q < 50 else value
-        at = int(np.nanargmin(np.abs(inside - edge)))
-        return Reading(value, float(self.times_s[at]), gain)
+        edge = inside.max() if q > 50 else inside.min() if q < 50 else value
+        at = int(np.abs(inside - edge).argmin())
+        return Reading(value, float(self.times_s[known][at]), gain)
 
     def level(self, curve: F64, where: NDArray[np.bool_]) -> float | None:
         """Median of a curve over some of the grid times."""
-        return percentile(np.where(where, curve, np.nan), 50)
+        return percentile(curve[where], 50)
 
     def per_side(self, read: Callable[[str], Reading | None], sides: tuple[str, ...] | None = None) -> Readings:
         """Read each side (those that take part). In a side view the network guesses much of the far side: it counts

@@ -98,6 +98,18 @@ def knee_gap(rep: Rep) -> Readings:
     return rep.single(rep.extreme(knees / apart, rep.top, 35, gain))
 
 
+@measure("stance_width_ratio")
+def stance_width(rep: Rep) -> Readings:
+    """Distance of the ankles over that of the shoulders (a three-quarter view narrows both alike)."""
+    if rep.frontal_gain is None:
+        return {}
+    ankles, shoulders = (
+        np.abs((rep.body.joint(f"left_{j}") - rep.body.joint(f"right_{j}"))[:, 0]) for j in ("ankle", "shoulder")
+    )
+    apart = np.where(shoulders > 0.2 * rep.body.torso_px, shoulders, np.nan)
+    return rep.single(rep.extreme(ankles / apart, rep.body.whole, 50, rep.frontal_gain))
+
+
 @measure("step_length_norm")
 def step_length(rep: Rep) -> Readings:
     """Distance between the feet, forward, about the turn, torso lengths (side or three-quarter view)."""

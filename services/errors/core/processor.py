@@ -19,10 +19,12 @@ from services.errors.core.body import Bounds
 from services.errors.core.catalogue import Catalogue, ExerciseSpec
 from services.errors.core.cues import next_cue
 from services.errors.core.curves import BOTH, Readings, Rep
+from services.errors.core.features import MEASURES, extract
+from services.errors.core.learned import Evidence
 from services.errors.core.measures import GENERAL, flatten, look_at, measure_all
 from services.errors.core.memory import TrackMemory
 from services.errors.core.registry import SET_MEASURES
-from services.errors.core.rules import Verdict, judge
+from services.errors.core.rules import Verdict, evidence, judge
 from services.errors.core.scoring import score
 from services.errors.core.whole import find_turn
 
@@ -38,6 +40,15 @@ class Examined:
     rep: Rep
     readings: dict[str, Readings]
     verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """One repetition, measured: ``readings`` are told, ``every`` has those that only the learned part reads besides."""
+
+    rep: Rep
+    readings: dict[str, Readings]
+    every: dict[str, Readings]
 
 
 class AssessProcessor:
@@ -105,17 +116,32 @@ class AssessProcessor:
 
     def _assess(self, item: Repetition) -> Assessment:
         exercise = self._catalogue.get(item.exercise)
-        memory = self._memory(item, exercise)
-        assert item.window is not None
-        examined = self._examine(item, item.window, exercise, memory)
-        cue = next_cue(memory.cues, exercise, examined.verdict)
-        return _assessment(item, examined, cue)
+        examined = self.examine(item)
+        return _assessment(item, examined, next_cue(self._memory(item, exercise).cues, exercise, examined.verdict))
 
-    def _examine(self, item: Repetition, window: PoseWindow, exercise: ExerciseSpec, memory: TrackMemory) -> Examined:
+    def examine(self, item: Repetition) -> Examined:
+        """Measure and judge one repetition that has a window, beside its set, which remembers it; no cue."""
+        exercise, learned = self._catalogue.get(item.exercise), self._catalogue.learned
+        known = learned is not None and exercise.id in learned.exercises
+        found = self._measure(item, exercise, every=known)
+        opinions = learned.opinions(exercise.id, extract(found.rep, found.every)) if learned and known else None
+        verdict = judge(exercise, found.rep, found.readings, self._strictness, opinions)
+        return Examined(found.rep, found.readings, verdict)
+
+    def _measure(self, item: Repetition, exercise: ExerciseSpec, *, every: bool) -> Measured:
+        assert item.window is not None
+        window, memory = item.window, self._memory(item, exercise)
         rep = look_at(window, _bounds(item, window), exercise.movement, item.phases)
         readings = measure_all(rep, (n for n in (*GENERAL, *exercise.measures()) if n not in _SET_NAMES))
+        more = [n for n in MEASURES if n not in readings and n not in _SET_NAMES] if every else []
         readings |= memory.compare(rep)
-        return Examined(rep, readings, judge(exercise, rep, readings, self._strictness))
+        return Measured(rep, readings, readings | measure_all(rep, more))
+
+    def evidence(self, item: Repetition) -> Evidence:
+        """What a repetition with a window would be judged by: for training. Its set remembers it."""
+        exercise = self._catalogue.get(item.exercise)
+        found = self._measure(item, exercise, every=True)
+        return evidence(exercise, found.rep, found.readings, extract(found.rep, found.every))
 
     def assess_window(
         self,

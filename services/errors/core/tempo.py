@@ -3,7 +3,7 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.ndimage import median_filter
 
 from services.errors.core.body import F64, SIDES, percentile, smooth
 from services.errors.core.curves import Reading, Readings, Rep
@@ -11,6 +11,8 @@ from services.errors.core.registry import measure
 
 STRETCH: Final = 1.8
 """10-90 % of a minimum-jerk way take so much longer than 25-75 % of it."""
+BOUNCE_S: Final = 0.6
+"""A spring at the far end is looked for so near the turn."""
 LET_GO: Final = 0.6
 """At most this far the time of lowering is scaled for being quicker than the lifting."""
 
@@ -189,51 +191,53 @@ def _unit(rep: Rep, curve: F64) -> F64 | None:
 def _cost(left: F64, right: F64, shift: int) -> float:
     size = len(left) - abs(shift)
     a, b = (left[shift:], right[:size]) if shift >= 0 else (left[:size], right[-shift:])
-    return float(np.nanmean((a - b) ** 2))
+    gap = a - b
+    known = np.isfinite(gap)
+    return float(gap[known] @ gap[known]) / max(int(np.count_nonzero(known)), 1)
 
 
 @measure("stalls_ratio")
 def stalls(rep: Rep) -> Readings:
-    """How often and how deep the speed drops, beyond one sticking point each way (1: to zero and on again)."""
-    found: list[tuple[float, float]] = []
+    """Share of the speed that is missing where it drops between two faster moments, mean of both ways (0: one pull)."""
     calm = smooth(rep.progress, max(0.022 * rep.body.bounds.duration_s, 0.05) / rep.body.step_s)
     speed = np.gradient(calm, rep.body.step_s)
+    missing: list[float] = []
+    worst = (0.0, rep.turn_s)
     for back in (False, True):
         crossed = travel(rep, back)
         if crossed is None:
             return {}
-        inside = rep.body.mask(crossed[0] - 0.1, crossed[1] + 0.1) & (rep.way_back if back else rep.way_out)
-        found += _dips((-speed if back else speed)[inside], rep.times_s[inside])[1:]
-    worst = max(found, default=(0.0, rep.turn_s))
-    return {"both": Reading(sum(depth for depth, _ in found) / 2, worst[1])}
-
-
-def _dips(speed: F64, times: F64) -> list[tuple[float, float]]:
-    """(depth, time) of each drop of the speed between two faster moments, deepest first; 1: down to nothing."""
-    if len(speed) < 5 or not np.isfinite(speed).all():
-        return []
-    peak = float(np.percentile(speed, 95))
-    turns = [0, *(np.flatnonzero(np.diff(np.sign(np.diff(speed))) != 0) + 1).tolist(), len(speed) - 1]
-    out = []
-    for before, at, after in zip(turns, turns[1:], turns[2:], strict=False):
-        rim = min(speed[before], speed[after])
-        if speed[at] < rim and rim > 0.25 * peak:
-            out.append((float(min(1.0, 1 - speed[at] / rim)), float(times[at])))
-    return sorted(((d, t) for d, t in out if d > 0.2), reverse=True)
+        edge = 0.15 * (crossed[1] - crossed[0])
+        inside = rep.body.mask(crossed[0] - edge, crossed[1] + edge) & (rep.way_back if back else rep.way_out)
+        values = np.maximum((-speed if back else speed)[inside], 0.0)
+        if len(values) < 5 or not np.isfinite(values).all():
+            return {}
+        gap = np.minimum(np.maximum.accumulate(values), np.maximum.accumulate(values[::-1])[::-1]) - values
+        missing.append(float(gap.sum() / max(float((values + gap).sum()), 1e-9)))
+        worst = max(worst, (float(gap.max()), float(rep.times_s[inside][int(gap.argmax())])))
+    return {"both": Reading(sum(missing) / 2, worst[1])}
 
 
 @measure("bounce_ratio")
 def bounce(rep: Rep) -> Readings:
-    """Largest spring near the far end, back and out again, share of the range."""
-    near: NDArray[np.bool_] = rep.body.mask(
-        rep.turn_s - 0.3 * rep.body.bounds.duration_s, rep.turn_s + 0.3 * rep.body.bounds.duration_s
-    )
-    values = rep.progress[near]
-    if len(values) < 5 or np.isfinite(values).mean() < 0.8:
+    """Largest spring of the weight near the far end, back and out again, share of its way."""
+    times, height = rep.load
+    known = np.isfinite(height)
+    half = min(0.3 * rep.body.bounds.duration_s, BOUNCE_S)
+    near = known & (np.abs(times - rep.turn_s) <= half)
+    if near.sum() < 5:
         return {}
-    filled = np.where(np.isfinite(values), values, -np.inf)
-    before = np.maximum.accumulate(filled)
-    after = np.maximum.accumulate(filled[::-1])[::-1]
-    dips = np.where(np.isfinite(values), np.minimum(before, after) - values, 0.0)
+    calm = median_filter(height[near], size=3, mode="nearest")
+    start = height[known & (np.abs(times - rep.body.bounds.onset_s) <= 0.2)]
+    if not len(start):
+        return {}
+    way = float(np.median(calm) - np.median(start))
+    out = calm * np.sign(way)
+    reach = abs(float(np.percentile(out, 90)) - float(np.median(start)) * np.sign(way))
+    if reach < 0.02:
+        return {}
+    before = np.maximum.accumulate(out)
+    after = np.maximum.accumulate(out[::-1])[::-1]
+    dips = (np.minimum(before, after) - out) / reach
     worst = int(np.argmax(dips))
-    return {"both": Reading(float(dips[worst]), float(rep.times_s[near][worst]))}
+    return {"both": Reading(float(dips[worst]), float(times[near][worst]))}

@@ -159,8 +159,10 @@ def head_drop(rep: Rep) -> Readings:
 def hip_drop(rep: Rep) -> Readings:
     """How far the hips sink over the ankles on the way out from where they start, torso lengths."""
     height = (rep.body.joint("hips") - rep.body.joint("ankles"))[:, 1] / rep.body.torso_px
-    start = rep.level(height, rep.start)
-    return {} if start is None else rep.single(rep.extreme(start - height, rep.way_out, 92))
+    tall = rep.extreme(height, rep.start | rep.way_out, 70)
+    # A dip before the drive is short, and may begin before the arms are seen to move.
+    early = rep.body.mask(rep.body.bounds.onset_s - 0.25, rep.turn_s)
+    return {} if tall is None else rep.single(rep.extreme(tall.value - height, early, 95))
 
 
 @measure("hip_shift_norm")
