@@ -111,6 +111,7 @@ def _judge(spec: ErrorSpec, readings: Readings, strictness: float, opinion: Opin
     logits = {side: logit_beyond(r.value, limit, spec.noise * r.gain, spec.direction) for side, r in readings.items()}
     worst = max(logits, key=lambda side: (logits[side], abs(readings[side].value - limit)))
     value, bad = readings[worst].value, math.log(floor / (1 - floor))
+    severity = severity_of(spec, value, limit)
     probability = _sigmoid(logits[worst])
     if opinion is not None:
         published = worst_logit(spec, readings, spec.limits[1])
@@ -123,7 +124,7 @@ def _judge(spec: ErrorSpec, readings: Readings, strictness: float, opinion: Opin
     return Judged(
         spec=spec,
         probability=probability,
-        severity=severity_of(spec, value, limit),
+        severity=severity,
         reading=readings[worst],
         limit=limit,
         side=None if worst == BOTH else BOTH if twice else worst,
