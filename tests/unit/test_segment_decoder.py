@@ -1,9 +1,12 @@
 """The decoder on scripted network outputs: what is counted, what is not and why, and where the boundaries lie."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from services.common.types import Reason, Status
+from services.segment.core.candidate import HINDSIGHT_BACK_S
 from services.segment.core.decoder import Decision, TrackDecoder
 from services.segment.core.network import EXERCISES, Reading
 from services.segment.core.resample import TICK_S
@@ -140,3 +143,59 @@ def test_a_way_out_that_was_not_noticed_is_made_up_for() -> None:
 
 def test_an_input_that_begins_in_the_middle_of_the_way_out_is_an_attempt() -> None:
     assert finals(decode(repetition()[7:] + rest()))[0] == (Status.ATTEMPT, Reason.INTERRUPTED)
+
+
+def unsure(readings: list[Reading]) -> list[Reading]:
+    """The same without an onset's event."""
+    return [replace(r, events=np.array([0.02, *r.events[1:]], np.float32)) for r in readings]
+
+
+def with_hindsight(readings: list[Reading], onset_tick: int, first_tick: int) -> list[Reading]:
+    """What the network says once it knows better: at every tick, that the movement began at ``onset_tick``."""
+    return [
+        replace(r, elapsed_s=(first_tick + i - onset_tick) * TICK_S) if r.phase.argmax() != REST else r
+        for i, r in enumerate(readings)
+    ]
+
+
+def test_hindsight_moves_an_unsure_onset_but_not_the_name_of_a_repetition() -> None:
+    """A step that was taken for walking turns out to have begun a lunge."""
+    late = with_hindsight(unsure(repetition(out=18)), onset_tick=9, first_tick=15)
+    made = decode(rest() + late + rest())
+    plain = decode(rest() + unsure(repetition(out=18)) + rest())
+    provisional, confirmed = made
+    assert confirmed.onset_s == pytest.approx(9 * TICK_S, abs=0.07)
+    assert confirmed.first_onset_s == provisional.onset_s == pytest.approx(15 * TICK_S, abs=0.1)
+    assert plain[1].onset_s == plain[0].onset_s
+    assert (confirmed.turn_s, confirmed.offset_s) == (plain[1].turn_s, plain[1].offset_s)
+
+
+def test_an_onset_by_its_event_stays() -> None:
+    made = decode(rest() + with_hindsight(repetition(out=18), onset_tick=9, first_tick=15) + rest())
+    assert made[1].onset_s == made[0].onset_s
+
+
+def test_hindsight_reaches_neither_far_nor_into_the_repetition_before() -> None:
+    far = decode(rest(40) + with_hindsight(unsure(repetition(out=18)), onset_tick=5, first_tick=40) + rest())
+    assert far[1].onset_s == pytest.approx(far[0].onset_s - HINDSIGHT_BACK_S, abs=0.01)
+    second_one = with_hindsight(unsure(repetition()), onset_tick=33, first_tick=43)
+    twice = decode(rest() + repetition() + rest(4) + second_one + rest())
+    first, second = (d for d in twice if d.status is Status.CONFIRMED)
+    assert first.offset_s is not None
+    assert second.onset_s >= first.offset_s
+
+
+def test_a_way_out_that_was_not_believed_counts_once_the_way_back_is_plain() -> None:
+    """The first repetition after standing about: it may as well be a stretch until the weight comes down again."""
+
+    def doubtful(progress: float) -> Reading:
+        return Reading(np.array([0.6, 0.36, 0.02, 0.02], np.float32), np.full(3, 0.02), progress, 0.5, _EXERCISE)
+
+    start = 15
+    out = [reading(OUT, 0.05), reading(OUT, 0.1), *(doubtful(0.1 + 0.06 * i) for i in range(14))]
+    back = [reading(BACK, 0.9 * (1 - (i + 1) / 14), event=2 if i == 13 else None) for i in range(14)]
+    made = decode(rest(start) + with_hindsight([*out, *back], onset_tick=start, first_tick=start) + rest())
+    confirmed = [d for d in made if d.status is Status.CONFIRMED]
+    assert len(confirmed) == 1
+    assert confirmed[0].onset_s == pytest.approx(start * TICK_S, abs=0.15)
+    assert confirmed[0].offset_s == pytest.approx((start + 29) * TICK_S, abs=0.15)

@@ -93,7 +93,8 @@ def make_plans(rng: np.random.Generator, seconds: float, side: str = "both") -> 
             partial = rng.random() < 0.03
             plan = RepetitionPlan(
                 at, max(0.12, this * share), turned, max(0.12, this * (1 - share)), alternate, skew_out=skew,
-                skew_back=1 / skew, high=float(rng.uniform(0.2, 0.5)) if partial else float(rng.uniform(0.88, 1.05)),
+                skew_back=1 / skew, high=float(rng.uniform(0.12, 0.35)) if partial else float(rng.uniform(0.88, 1.05)),
+                shape=tuple(rng.random(3).tolist()),
                 reason="PARTIAL_RANGE" if partial else None,
             )  # fmt: skip
             if plan.end_s > seconds - 0.05:
@@ -113,7 +114,7 @@ def random_oscillation(rng: np.random.Generator, seconds: float, fps: float = 30
         far = _moved(far, rng, 0.2)
     times = np.arange(0, seconds, 1 / fps)
     plans = make_plans(rng, seconds, side)
-    progress = evaluate(plans, times)
+    progress = evaluate(plans, times, "varied")
     low = posture(pose)
     both = posture(far) - low
     high = np.array([p.high for p in plans])[progress.index]

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.segment.core.features import F, FeatureExtractor
-from services.segment.core.network import TARGET_DELAY_TICKS
+from services.segment.core.network import EXERCISES, TARGET_DELAY_TICKS
 from services.segment.core.resample import TICK_HZ, TICK_S, resample
 from training.segment.augment import harsh, hip_centred, random_oscillation, restlessness, squash
-from training.segment.labels import Targets, make_targets
+from training.segment.labels import NO_CLASS, Targets, make_targets
 from training.segment.quick_view import quick_view
-from training.segment.sources import exercise_motion
+from training.segment.sources import SHARES, exercise_motion
 from training.simulator.motion import Motion
 from training.simulator.session import sample_session
 
@@ -26,6 +26,8 @@ F32 = NDArray[np.float32]
 SECONDS: Final = 30.0
 TICKS: Final = int(SECONDS * TICK_HZ)
 CHUNK: Final = 48
+_SESSIONS: Final = {name: 0.65 * share for name, share in SHARES.items()} | {"unknown": 0.25, "none": 0.1}
+"""What whole recordings show, and how often."""
 _RATES: Final = (8.0, 10.0, 12.0, 15.0, 24.0, 25.0, 30.0, 30.0, 30.0, 50.0)
 
 
@@ -40,6 +42,7 @@ class Chunk:
     activity: NDArray[np.float16]
     exercise: NDArray[np.int8]
     period: NDArray[np.float16]
+    elapsed: NDArray[np.float16]
     mask: NDArray[np.int8]
 
 
@@ -85,20 +88,30 @@ def at_ticks(keypoints: F32, scores: F32, fps: float, rng: np.random.Generator) 
 
 
 def one_sequence(rng: np.random.Generator) -> tuple[F32, F32, Targets, int]:
-    """Keypoints (T, 17, 2) px and scores (T, 17) at the ticks, targets, and how many ticks count."""
+    """Keypoints (T, 17, 2) px and scores (T, 17) at the ticks, targets, and how many ticks count.
+
+    Random swings often look like an exercise done badly, which is far commoner where people train: many of them are
+    left without a class, so that the network does not learn to call every mistake ``unknown``.
+    """
     ticks = np.arange(TICKS) * TICK_S
     if rng.random() < 0.5:  # a whole simulated recording
-        session = sample_session(rng, duration_s=SECONDS + 6.0, edited=0.0)
+        session = sample_session(
+            rng, exercises=_SESSIONS, duration_s=SECONDS + 6.0, family="varied", mistaken=0.6, edited=0.0
+        )
         motion, start_s = session.motion, float(rng.uniform(0, 6.0)) if rng.random() < 0.6 else 0.0
         first = round(start_s * motion.fps)
         last = first + round((SECONDS + 0.2) * motion.fps)
         k, s = at_ticks(session.keypoints[first:last], session.scores[first:last], motion.fps, rng)
-        start_s = first / motion.fps
+        start_s, unsure = first / motion.fps, 0.3
     else:
         motion, start_s = make_motion_mix(rng)
         k, s = see(motion, start_s, rng)
+        unsure = 0.7
     length = min(TICKS, int((len(motion.joints) / motion.fps - start_s) * TICK_HZ))
-    return k, s, make_targets(motion, start_s + ticks, TICK_S), length
+    targets = make_targets(motion, start_s + ticks, TICK_S)
+    if rng.random() < unsure:
+        targets.exercise[targets.exercise == EXERCISES.index("unknown")] = NO_CLASS
+    return k, s, targets, length
 
 
 def make_chunk(seed: int, index: int, size: int = CHUNK) -> Chunk:
@@ -134,7 +147,8 @@ def _delayed(features: NDArray[np.float16], targets: list[Targets], lengths: lis
         mask[i, d:length] = 1
     return Chunk(
         features, shifted("phase", np.int8), shifted("events", np.float16), shifted("progress", np.float16),
-        shifted("activity", np.float16), shifted("exercise", np.int8), shifted("period", np.float16), mask,
+        shifted("activity", np.float16), shifted("exercise", np.int8), shifted("period", np.float16),
+        shifted("elapsed", np.float16), mask,
     )  # fmt: skip
 
 

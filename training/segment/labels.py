@@ -22,7 +22,8 @@ _GAP_S: Final = 2.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """Arrays over T ticks: phase, exercise (class or NO_CLASS) int64; events (T, 3), progress, activity, log period."""
+    """Arrays over T ticks: phase, exercise (class or NO_CLASS) int64; events (T, 3), progress, activity, log period,
+    elapsed time."""
 
     phase: NDArray[np.int64]
     events: F32
@@ -30,6 +31,7 @@ class Targets:
     activity: F32
     exercise: NDArray[np.int64]
     period: F32  # log of the duration of the repetition under way, s; nan outside
+    elapsed: F32  # since its onset, s; nan outside
 
 
 def make_targets(motion: Motion, ticks_s: F64, tick_s: float) -> Targets:
@@ -38,6 +40,7 @@ def make_targets(motion: Motion, ticks_s: F64, tick_s: float) -> Targets:
     phase, exercise = np.zeros(n, np.int64), np.full(n, NO_CLASS, np.int64)
     events, progress = np.zeros((n, 3), np.float32), np.zeros(n, np.float32)
     activity, period = np.zeros(n, np.float32), np.full(n, np.nan, np.float32)
+    elapsed = np.full(n, np.nan, np.float32)
     frame = np.clip(np.round(ticks_s * motion.fps).astype(int), 0, len(motion.joints) - 1)
     usual = _usual_size(motion)
     for r in motion.repetitions:
@@ -48,6 +51,7 @@ def make_targets(motion: Motion, ticks_s: F64, tick_s: float) -> Targets:
         way = np.where(ticks_s < r.turn_s, OUT, BACK)
         phase[inside] = np.where(held, HOLD, way)[inside]
         period[inside] = np.log(max(r.offset_s - r.onset_s, 0.1))
+        elapsed[inside] = ticks_s[inside] - r.onset_s
         exercise[inside] = _class(r.exercise)
         for column, time_s in enumerate((r.onset_s, r.turn_s, r.offset_s)):
             near = 1.0 - np.abs(ticks_s - time_s) / (1.5 * tick_s)
@@ -56,7 +60,7 @@ def make_targets(motion: Motion, ticks_s: F64, tick_s: float) -> Targets:
         scale = 1.0 if r.counted or usual <= 0 else float(np.clip(size / usual, 0.05, 1.0))
         progress[inside] = np.maximum(progress[inside], share * scale)
     _mark_activity(motion.repetitions, ticks_s, activity, exercise)
-    return Targets(phase, events, progress, activity, exercise, period)
+    return Targets(phase, events, progress, activity, exercise, period, elapsed)
 
 
 def _class(exercise: str) -> int:

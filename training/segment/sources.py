@@ -17,19 +17,24 @@ from training.simulator.trajectory import RepetitionPlan
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
+_WEIGHTS = {name: 2.5 if name == "lunge" else 1.0 for name in VARIANTS}
+SHARES = {name: weight / sum(_WEIGHTS.values()) for name, weight in _WEIGHTS.items()}
+"""How often each exercise is drawn: the lunge, which begins and ends like a walk, more often than the others."""
 _QUIET_S = 2.2
 """Gaps longer than this may hold something else than rest."""
 
 
 def exercise_motion(rng: np.random.Generator, seconds: float, fps: float = 30.0) -> Motion:
     """Sets of one exercise over ``seconds``: variants, mistakes, alternation, partial repetitions, business between."""
-    variants = VARIANTS[str(rng.choice(list(VARIANTS)))]
+    variants = VARIANTS[str(rng.choice(list(SHARES), p=list(SHARES.values())))]
     exercise = variants[int(rng.integers(len(variants)))]
     side = _side(exercise, rng)
     plans = _with_mistakes(make_plans(rng, seconds, side), exercise, rng)
     times = np.arange(0, seconds, 1 / fps)
     stance_side = side if side in ("left", "right") else "left"
-    channels, progress = perform(exercise, plans, times, rng, style=Style.sample(exercise, rng), side=stance_side)
+    channels, progress = perform(
+        exercise, plans, times, rng, family="varied", style=Style.sample(exercise, rng), side=stance_side
+    )
     if rng.random() < 0.55:
         channels = _between(channels, plans, times, rng)
     if rng.random() < 0.5:

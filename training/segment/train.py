@@ -1,6 +1,7 @@
 """Trains the segmentation network on simulated motion and writes the shipped file.
 
-    python -m training.segment.train --minutes 20 --seed 0 --out services/segment/models/segment.onnx
+    make train-segment      # the two stages of the shipped file
+    python -m training.segment.train --minutes 20 --seed 0 --out segment.onnx
 
 The number of steps follows from ``--minutes`` and the measured speed, and is written to the side file; ``--steps``
 with the same seed repeats a training.
@@ -21,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from services.segment.core.features import MIRROR_ORDER, MIRROR_SIGN
-from services.segment.core.network import ACTIVITY, EVENTS, EXERCISE, PHASE, PROGRESS
+from services.segment.core.network import ACTIVITY, ELAPSED, EVENTS, EXERCISE, PHASE, PROGRESS
 from training.segment.data import Chunk, ChunkStream
 from training.segment.export import export
 from training.segment.labels import NO_CLASS
@@ -91,13 +92,16 @@ def loss_of(outputs: Tensor, period: Tensor, batch: Batch) -> dict[str, Tensor]:
     lasting = batch["period"].float()
     known = torch.isfinite(lasting).float() * mask * (batch["phase"] > 0)
     log_period = (period - torch.nan_to_num(lasting)) ** 2
+    since = torch.nan_to_num(batch["elapsed"].float())
+    late = functional.smooth_l1_loss(outputs[..., ELAPSED], since, beta=0.1, reduction="none") / (1 + since)
     return {
         "phase": mean(phase),
         "event": 0.5 * mean(event),
         "progress": 2.0 * mean(progress),
         "activity": 0.3 * mean(activity),
-        "exercise": 0.3 * mean(exercise, mask * (classes >= 0)),
+        "exercise": 0.4 * mean(exercise, mask * (classes >= 0)),
         "period": 0.1 * mean(log_period, known),
+        "elapsed": 0.6 * mean(late, known),
     }
 
 
@@ -157,6 +161,8 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
                 print(f"{trainer.step:6d} {time.perf_counter() - started:6.0f} s  {text}", flush=True)
             if args.save_every and trainer.step % args.save_every == 0:
                 export(trainer.network, args.out)
+                if args.checkpoint:
+                    torch.save(trainer.network.state_dict(), args.checkpoint)
     finally:
         stream.close()
     return _finish(args, trainer, pool, lines, time.perf_counter() - started)

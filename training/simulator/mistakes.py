@@ -2,11 +2,14 @@
 
 Degree about 0.3 lies just over a coach's limit, 0.5 and more is plain to see; every quantity grows with the degree.
 Where a mistake builds up over a set (``ramp``) the degree is that of the last repetition.
+A repetition that is only too short keeps ``LEAST_RANGE`` of its range at degree 1: with less it would be an attempt
+that is not counted, no mistake (``plans.partial``).
 """
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
+LEAST_RANGE: Final = 0.4
 Shape = Literal["const", "far", "rest", "swing", "out", "back", "early", "wobble"]
 
 
@@ -87,8 +90,8 @@ _PRESSES: Final[dict[str, Mistake]] = {
         "trunk 33 degrees back overhead",
         (Edit("pitch", -28.0), Edit("flex", -16.0), Edit("root_z", 0.1), Edit("arm_follow", -0.8)),
     ),
-    "NO_LOCKOUT": Mistake("elbows open only to about 100 degrees overhead", high=0.62),
-    "START_TOO_HIGH": Mistake("elbows never close below about 130 degrees (limit 90)", low=0.78, power=0.45),
+    "NO_LOCKOUT": Mistake("elbows open only to about 102 degrees overhead", high=0.60),
+    "START_TOO_HIGH": Mistake("elbows never close below about 125 degrees (limit 90)", low=0.60, power=0.45),
     "UNEVEN_ARMS": _UNEVEN,
     "ELBOWS_FLARED": Mistake(
         "upper arms 15 degrees behind the frontal plane", (Edit("plane", -52.0, "const"), Edit("rot", -45.0, "const"))
@@ -101,7 +104,7 @@ _PRESSES: Final[dict[str, Mistake]] = {
 _RAISES: Final[dict[str, Mistake]] = {
     "TORSO_SWING": _SWING,
     "ABOVE_SHOULDER": Mistake("upper arm 130 degrees from hanging at the top", (Edit("elev", 45.0),)),
-    "RANGE_TOO_SHORT": Mistake("arm rises only to about 35 degrees", high=0.66),
+    "RANGE_TOO_SHORT": Mistake("arm rises only to about 40 degrees", high=0.60),
     "ELBOWS_BENT": _BENT,
     "DROPPED": Mistake("arms fall in 0.3 s", back_s=(1.15, 0.3), fall=0.9),
     "UNEVEN_ARMS": _UNEVEN,
@@ -111,7 +114,7 @@ _ROWS: Final[dict[str, Mistake]] = {
         "trunk 42 degrees more upright by the end of the set", (Edit("pitch", -42.0, "const"),), ramp=True
     ),
     "BACK_ROUNDED": _ROUNDED,
-    "SHORT_PULL": Mistake("only 35 % of the pull", high=0.65),
+    "SHORT_PULL": Mistake("only 40 % of the pull", high=0.60),
     "SHOULDER_SHRUG": _SHRUG,
     "TORSO_TWIST": Mistake("shoulders turn by 38 degrees", (Edit("twist", 38.0), Edit("roll", 4.0))),
     "BODY_ENGLISH": Mistake(
@@ -122,7 +125,7 @@ _OBLIQUE: Final = Mistake(
     "hips 12 cm to one side and 14 degrees oblique, shoulders 12", (Edit("root_x", 0.12), Edit("roll", 13.0))
 )
 _SQUATS: Final[dict[str, Mistake]] = {
-    "TOO_SHALLOW": Mistake("thighs come down only 35 % of the way", high=0.65),
+    "TOO_SHALLOW": Mistake("thighs come down only 40 % of the way", high=0.60),
     "KNEES_CAVE_IN": Mistake("knees turn in by 28 degrees at the bottom: they touch", (Edit("knee_in", 28.0),)),
     "TORSO_COLLAPSES": Mistake(
         "trunk leans 40 degrees more at the bottom",
@@ -135,7 +138,7 @@ _SQUATS: Final[dict[str, Mistake]] = {
 }
 _CHEST: Final[dict[str, Mistake]] = {
     "ELBOWS_FLARED": Mistake("upper arms 95 degrees from the trunk", (Edit("elev", 36.0),)),
-    "RANGE_TOO_SHORT": Mistake("only 35 % of the way down", high=0.65),
+    "RANGE_TOO_SHORT": Mistake("only 40 % of the way down", high=0.60),
     "BOUNCE": Mistake("springs back by 35 % of the range at the bottom", bounce=0.5, lower_s=(1.3, 0.6)),
     "UNEVEN_ARMS": _UNEVEN,
 }
@@ -173,7 +176,7 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
     },
     "shrug": {
         "ELBOWS_BENT": Mistake("elbows bend by 60 degrees", (Edit("elbow", 60.0),)),
-        "RANGE_TOO_SHORT": Mistake("only 30 % of the lift", high=0.7),
+        "RANGE_TOO_SHORT": Mistake("only 40 % of the lift", high=0.60),
         "ROLLING_SHOULDERS": Mistake("shoulders circle by 35 degrees to and fro", (Edit("clav_fwd", 35.0, "swing"),)),
         "HEAD_JUT": Mistake("neck 45 degrees forward at the top", (Edit("neck_jut", 50.0), Edit("head_pitch", -8.0))),
         "BOUNCE": Mistake("springs by half of the lift at the top", bounce=0.7),
@@ -183,13 +186,13 @@ MISTAKES: Final[dict[str, dict[str, Mistake]]] = {
     "one_arm_row": {**_ROWS, **{k: v for k, v in _ALL.items() if k != "ASYMMETRY"}},
     "triceps_kickback": {
         "UPPER_ARM_SWINGS": Mistake("upper arm drops by 50 degrees at rest", (Edit("elev", -50.0, "rest"),)),
-        "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 115 degrees", high=0.68),
+        "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 120 degrees", high=0.60),
         "TORSO_TOO_UPRIGHT": Mistake("trunk 45 degrees more upright", (Edit("pitch", -45.0, "const"),)),
         **_ALL,
     },
     "overhead_triceps_extension": {
         "UPPER_ARM_SWINGS": Mistake("upper arms tip 70 degrees forward at rest", (Edit("elev", -70.0, "rest"),)),
-        "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 95 degrees", high=0.66),
+        "INCOMPLETE_EXTENSION": Mistake("elbow opens only to about 100 degrees", high=0.60),
         "ELBOW_FLARE": Mistake(
             "elbows 35 cm wider apart",
             (Edit("plane", -45.0, "rest"), Edit("rot", -88.0, "rest"), Edit("elev", -20.0, "rest")),

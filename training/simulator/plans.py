@@ -171,8 +171,11 @@ def _hurry(
 
 
 def partial(plan: RepetitionPlan, rng: np.random.Generator) -> RepetitionPlan:
-    """The same movement given up on the way: it turns at 15–45 % of the range and is not counted."""
-    high = float(rng.uniform(0.15, 0.45))
+    """The same movement given up on the way: it turns at 12–35 % of the range and is not counted.
+
+    (A mistake leaves at least ``mistakes.LEAST_RANGE`` of it.)
+    """
+    high = float(rng.uniform(0.12, 0.35))
     return replace(
         plan, high=plan.low + high * (plan.high - plan.low), out_s=max(plan.out_s * 0.6, 0.2), mistakes={},
         back_s=max(plan.back_s * 0.6, 0.2), reason=str(Reason.PARTIAL_RANGE),

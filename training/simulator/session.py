@@ -61,7 +61,7 @@ def sample_session(
         exercises: exercise id (or ``unknown``, or ``none`` for a recording without any set) → weight of drawing it.
             None: the named ones alike for 65 %, ``unknown`` 25 %, ``none`` 10 %.
         duration_s: length; None: 20–60 s. fps: frame rate; None: one of the usual ones, 8–60.
-        family: law of motion; leave it alone for training.
+        family: law of motion (training takes ``varied``).
         mistaken: share of sets with planted mistakes; edited: share of recordings with cuts, freezes or a start in the
             middle of things; normalised: share with each frame's keypoints scaled to their own extent.
     """

@@ -1,9 +1,10 @@
 """When a repetition moves: from a plan of durations to progress 0 (rest) .. 1 (far end) at any time.
 
-Two families of laws of motion. ``minimum_jerk`` (Flash & Hogan, J. Neurosci. 5, 1985), skewed by a power of time, is
-what networks train on. ``held_out`` is a different law (beta-shaped velocity with a second harmonic and a micro-pause)
-that no training data uses: tests and rendered clips take it, so that a network is not measured on the curve it was
-trained on.
+Families of laws of motion. ``minimum_jerk`` (Flash & Hogan, J. Neurosci. 5, 1985), skewed by a power of time, is the
+plain one. ``varied``, what networks train on, lies anywhere between it and a constant speed with ramps at its ends: a
+network that knows but one curve reads the curve, not the movement. ``held_out`` is a different law (beta-shaped
+velocity with a second harmonic and a micro-pause) that no training data uses: tests and rendered clips take it, so that
+a network is not measured on the curve it was trained on.
 """
 
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from scipy.special import betainc
 from services.common.types import Phase
 
 F64 = NDArray[np.float64]
-Family = Literal["minimum_jerk", "held_out"]
+Family = Literal["minimum_jerk", "varied", "held_out"]
 EDGE: Final = 0.05
 """A repetition's true onset and offset are where it has left rest by, and returned to, this share of its range: where
 people who mark footage by eye put them (the ends of slow movements, a few per cent of the range, take most of a second
@@ -98,14 +99,19 @@ def law(tau: F64, family: Family, skew: F64, shape: F64, jerk: F64, beats: F64) 
     """Share of the way after share ``tau`` of the time; 0 → 0, 1 → 1, monotone (unless ``jerk`` > 0.8).
 
     Args:
-        tau: (N,) in [0, 1]; skew, jerk, beats: (N,) as in ``RepetitionPlan``; shape: (N, 3) in [0, 1], used by
-            ``held_out``: the velocity's lopsidedness, its second harmonic and the place of a micro-pause.
+        tau: (N,) in [0, 1]; skew, jerk, beats: (N,) as in ``RepetitionPlan``; shape: (N, 3) in [0, 1]. ``held_out``:
+            the velocity's lopsidedness, its second harmonic and the place of a micro-pause; ``varied``: how much of it
+            is at constant speed, and the ramps' lengths.
     """
     tau = tau - 1.3 * jerk * np.sin(2 * np.pi * beats * tau) / (2 * np.pi * beats)
     tau = np.clip(tau, 0.0, 1.0)
     if family == "minimum_jerk":
         t = tau**skew
         return t**3 * (10 - 15 * t + 6 * t * t)
+    if family == "varied":
+        t = tau**skew
+        even = np.clip(1.6 * shape[:, 0] - 0.3, 0.0, 1.0)
+        return (1 - even) * t**3 * (10 - 15 * t + 6 * t * t) + even * _ramped(t, shape[:, 1], shape[:, 2])
     width, at = 0.09, 0.3 + 0.4 * shape[:, 2]
     pause = np.clip(tau / at, 0, 1) * at * (1 - width) + np.clip((tau - at - width) / (1 - at - width), 0, 1) * (
         1 - at * (1 - width)
@@ -113,6 +119,16 @@ def law(tau: F64, family: Family, skew: F64, shape: F64, jerk: F64, beats: F64) 
     t = pause + (shape[:, 1] - 0.5) * 0.8 * np.sin(4 * np.pi * pause) / (4 * np.pi)
     p = 1.7 + 0.5 * shape[:, 0] / skew
     return np.asarray(betainc(p * skew, 3.1 - 0.9 * shape[:, 0], np.clip(t, 0, 1)), dtype=np.float64)
+
+
+def _ramped(tau: F64, first: F64, last: F64) -> F64:
+    """Share of the way at constant speed after a ramp up and before a ramp down of 5–45 % of the time each."""
+    a, b = 0.05 + 0.4 * first, 0.05 + 0.4 * last
+    speed = 1.0 / (1.0 - 0.5 * a - 0.5 * b)
+    up = 0.5 * speed * np.minimum(tau, a) ** 2 / a
+    level = speed * np.clip(tau - a, 0.0, 1.0 - a - b)
+    down = np.maximum(tau - (1.0 - b), 0.0)
+    return np.asarray(up + level + speed * (down - 0.5 * down**2 / b))
 
 
 def evaluate(plans: list[RepetitionPlan], times_s: F64, family: Family = "minimum_jerk") -> Progress:

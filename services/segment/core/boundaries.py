@@ -28,18 +28,18 @@ def peak(ring: list[Sample], name: str) -> tuple[float, float]:
     return float(values[top]), float((weights * times).sum() / max(weights.sum(), 1e-9))
 
 
-def locate_onset(ring: list[Sample], after_s: float) -> float:
-    """Where the body left rest: the onset event of the last second, else where it ceased to rest."""
+def locate_onset(ring: list[Sample], after_s: float) -> tuple[float, bool]:
+    """Where the body left rest: the onset event of the last second, else where it ceased to rest; whether by event."""
     recent = [s for s in ring[-15:] if s.time_s > after_s - 0.5 * TICK_S]
     if not recent:
-        return ring[-1].time_s
+        return ring[-1].time_s, False
     height, time_s = peak(recent, "onset")
     if height >= EVENT_MIN:
-        return time_s
+        return time_s, True
     for before, after in zip(reversed(recent[:-1]), reversed(recent[1:]), strict=True):
         if before.away < 0.5 <= after.away:
-            return _crossing(before, after, "away", 0.5)
-    return recent[0].time_s
+            return _crossing(before, after, "away", 0.5), False
+    return recent[0].time_s, False
 
 
 def locate_offset(ring: list[Sample], after_s: float) -> float:

@@ -1,6 +1,7 @@
 """What the decoder works on: a tick's sample, a movement that may become a repetition, and what became of it."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,12 @@ from services.common.types import Reason, Status
 from services.segment.core.network import EXERCISES
 
 F32 = NDArray[np.float32]
+
+HINDSIGHT_MIN_S: Final = 0.3
+"""Less long ago than this, an onset is better told by its event."""
+HINDSIGHT_BACK_S: Final = 1.5
+"""No onset is moved further back than this."""
+_HINDSIGHT_TICKS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +29,8 @@ class Settings:
     close_share: float = 0.2  # of the peak progress: nearly back
     touch_share: float = 0.5  # below this a new way out begins a new repetition
     close_ticks: int = 2
-    moving_back: float = 0.9  # so surely still on its way back
-    moving_ticks: int = 10  # that its end is waited for so long
+    moving_back: float = 0.6  # so surely still on its way back
+    moving_ticks: int = 12  # that its end is waited for so long
     quiet_ticks: int = 4  # of rest that end a way out which went nowhere
     late_back: float = 0.6  # so surely on its way back that a way out must have been
     begun_share: float = 0.35  # of the peak: an input that begins here begins in the middle
@@ -57,6 +64,7 @@ class Sample:
     seen: float
     pose: NDArray[np.float16]
     exercise: NDArray[np.float16]
+    elapsed_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -64,6 +72,7 @@ class Candidate:
     """A movement that may become a repetition."""
 
     onset_s: float
+    sure: bool = True  # of its onset: there was an event
     half: bool = False  # its way out was not seen
     at_start: bool = False  # the input begins with it
     begun: float = 0.0  # progress at its onset
@@ -81,6 +90,7 @@ class Candidate:
     activity: float = 0.0
     seen: float = 0.0
     hold_ticks: int = 0
+    hindsight_s: list[float] = field(default_factory=list)  # onsets that later ticks told
     onset_pose: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
     peak_pose: NDArray[np.float16] = field(default_factory=lambda: np.zeros(0, np.float16))
     exercise: F32 = field(default_factory=lambda: np.zeros(len(EXERCISES), np.float32))
@@ -93,10 +103,24 @@ class Candidate:
         self.exercise = (self.exercise + sample.exercise).astype(np.float32)
         self.hold_ticks += sample.hold > max(sample.out, sample.back)
         mass = sample.turn**3
+        if sample.elapsed_s >= HINDSIGHT_MIN_S and len(self.hindsight_s) < _HINDSIGHT_TICKS:
+            self.hindsight_s.append(sample.time_s - sample.elapsed_s)
         self.turn_mass += mass
         self.turn_sum += mass * (sample.time_s - self.onset_s)
         if sample.progress > self.peak:
             self.peak, self.peak_s, self.peak_pose = sample.progress, sample.time_s, sample.pose
+
+    def settled_onset_s(self, after_s: float) -> float:
+        """The onset with hindsight: a step forward is a lunge's beginning only once the body sinks.
+
+        Where no event told it: the median of what the ticks since have told, not before ``after_s`` and not far from
+        the first estimate.
+        """
+        if self.sure or len(self.hindsight_s) < 3:
+            return self.onset_s
+        told = float(np.median(self.hindsight_s))
+        told = float(np.clip(told, self.onset_s - HINDSIGHT_BACK_S, self.turn_s() - 0.1))
+        return max(told, min(after_s, self.onset_s))
 
     def turn_s(self) -> float:
         """The far end: where the network's turn events gather, else where progress was greatest."""
@@ -118,7 +142,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decision:
-    """What became of a candidate. Times in s of motion time; ``exercise`` are mean log probabilities (19,)."""
+    """What became of a candidate. Times in s of motion time; ``exercise`` are mean log probabilities (19,).
+
+    ``first_onset_s``: the onset when it was first spoken of, by which it is known; the final one may differ.
+    """
 
     status: Status
     onset_s: float
@@ -127,19 +154,25 @@ class Decision:
     reason: Reason | None = None
     confidence: float = 0.0
     hold_s: float = 0.0
+    first_onset_s: float | None = None
     amplitude: float = 0.0
     exercise: F32 = field(default_factory=lambda: np.zeros(len(EXERCISES), np.float32))
 
 
 def judge(
-    candidate: Candidate, offset_s: float, settings: Settings, usual_amplitude: float | None, first: bool
+    candidate: Candidate,
+    onset_s: float,
+    offset_s: float,
+    settings: Settings,
+    usual_amplitude: float | None,
+    first: bool,
 ) -> tuple[Status, Reason | None]:
     """What a closed candidate is.
 
     ``usual_amplitude``: the median of the set so far, if there is one. ``first``: nothing was counted for a while, so
     that it may as well be the setting up; it must be surer than one among others.
     """
-    duration_s, ticks = offset_s - candidate.onset_s, max(candidate.ticks, 1)
+    duration_s, ticks = offset_s - onset_s, max(candidate.ticks, 1)
     if duration_s < settings.duration_min_s:
         return Status.RETRACTED, Reason.TOO_SHORT
     if duration_s > settings.duration_max_s:

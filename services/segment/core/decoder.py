@@ -74,12 +74,14 @@ class TrackDecoder:
         self.mode = Mode.REST
         self.candidate: Candidate | None = None
         self.rested = False  # rest was seen since the start
+        self.started_s = 1e9  # time of the first tick since
         self.last_offset_s = -1e9
 
     def step(self, time_s: float, reading: Reading, seen: float, pose: F32) -> list[Decision]:
         """One tick: what the network says of ``time_s``, the share of joints seen, and the places (P,)."""
         sample = self._sample(time_s, reading, seen, pose)
         self.ring.append(sample)
+        self.started_s = min(self.started_s, time_s)
         if self.candidate is None:
             self._maybe_open(sample)
             return self._maybe_announce(sample)
@@ -108,22 +110,23 @@ class TrackDecoder:
         self.rested = self.rested or rest > 0.5
         return Sample(
             time_s, 1.0 - rest, out, back, hold, onset, turn, offset, progress, reading.activity, seen, _rounded(pose),
-            _rounded(reading.exercise),
+            _rounded(reading.exercise), reading.elapsed_s,
         )  # fmt: skip
 
     def _maybe_open(self, sample: Sample) -> None:
         if sample.out >= self.settings.out_on and sample.out > sample.back:
-            self._open(locate_onset(list(self.ring), self.last_offset_s), Mode.OUT)
+            self._open(*locate_onset(list(self.ring), self.last_offset_s), Mode.OUT)
         elif not self.rested and sample.back >= self.settings.late_back:
-            self._open(self.ring[0].time_s, Mode.BACK)
+            self._open(self.ring[0].time_s, True, Mode.BACK)
             if self.candidate:
                 self.candidate.half = True
         elif sample.back >= self.settings.late_back and sample.progress >= 0.5 * self.settings.range_min:
             self._open_late()
 
     def _open_late(self) -> None:
-        """The way out was not noticed, the way back is plain: looks for the way out in what is remembered."""
-        past = [s for s in self.ring if s.time_s > self.last_offset_s]
+        """The way out was not noticed, or not believed; the way back is plain: looks for the way out in what is
+        remembered since the last repetition that counts."""
+        past = [s for s in self.ring if s.time_s > self.last_counted_s]
         if not past:
             return
         top = max(range(len(past)), key=lambda i: past[i].progress)
@@ -132,12 +135,12 @@ class TrackDecoder:
             return
         start = max(low[-1] - 3, 0)
         height, time_s = peak(past[start : top + 1], "onset")
-        self._open(time_s if height >= 0.1 else past[low[-1]].time_s, Mode.BACK)
+        self._open(time_s if height >= 0.1 else past[low[-1]].time_s, False, Mode.BACK)
         assert self.candidate is not None
         self.candidate.low, self.candidate.low_s = past[-1].progress, past[-1].time_s
 
-    def _open(self, onset_s: float, mode: Mode) -> None:
-        self.candidate, self.mode = Candidate(onset_s=onset_s, low_s=onset_s), mode
+    def _open(self, onset_s: float, sure: bool, mode: Mode) -> None:
+        self.candidate, self.mode = Candidate(onset_s=onset_s, low_s=onset_s, sure=sure), mode
         since = [s for s in self.ring if s.time_s >= onset_s - 0.5 * TICK_S]
         first = since[0] if since else self.ring[-1]
         self.candidate.onset_pose, self.candidate.begun = first.pose, first.progress
@@ -198,7 +201,7 @@ class TrackDecoder:
         height, time_s = peak(recent, "offset")
         offset_s = time_s if height >= 0.3 else candidate.low_s
         made = self._close(offset_s)
-        self._open(locate_onset(ring, self.last_offset_s), Mode.OUT)
+        self._open(*locate_onset(ring, self.last_offset_s), Mode.OUT)
         return made + self._maybe_announce(ring[-1])
 
     def _exercise(self, candidate: Candidate) -> F32:
@@ -208,26 +211,31 @@ class TrackDecoder:
         candidate = self.candidate
         assert candidate is not None
         offset_s = max(offset_s, self.ring[-1].time_s - OFFSET_BACK_S)
-        first = candidate.onset_s - self.last_counted_s > self.settings.first_gap_s
-        status, reason = judge(candidate, offset_s, self.settings, self.usual_amplitude, first)
+        onset_s = candidate.settled_onset_s(max(self.last_counted_s, self.started_s))
+        first = onset_s - self.last_counted_s > self.settings.first_gap_s
+        status, reason = judge(candidate, onset_s, offset_s, self.settings, self.usual_amplitude, first)
         if status is Status.CONFIRMED:
             self.last_counted_s = offset_s
-        return self._end(candidate, offset_s, status, reason)
+        return self._end(candidate, onset_s, offset_s, status, reason)
 
     def _drop(self, sample: Sample, status: Status, reason: Reason) -> list[Decision]:
         candidate = self.candidate
         assert candidate is not None
-        return self._end(candidate, sample.time_s, status, reason)
+        onset_s = candidate.settled_onset_s(max(self.last_counted_s, self.started_s))
+        return self._end(candidate, onset_s, sample.time_s, status, reason)
 
-    def _end(self, candidate: Candidate, offset_s: float, status: Status, reason: Reason | None) -> list[Decision]:
+    def _end(
+        self, candidate: Candidate, onset_s: float, offset_s: float, status: Status, reason: Reason | None
+    ) -> list[Decision]:
         self.candidate, self.mode, self.last_offset_s = None, Mode.REST, offset_s
         self.rested = True
         if not candidate.announced and status is not Status.CONFIRMED:
             return []  # it never was a candidate to anyone
-        turn_s = float(np.clip(candidate.turn_s(), candidate.onset_s, offset_s))
+        turn_s = float(np.clip(candidate.turn_s(), onset_s, offset_s))
         return [
             Decision(
-                status, candidate.onset_s, turn_s, offset_s, reason,
+                status, onset_s, turn_s, offset_s, reason,
+                first_onset_s=candidate.onset_s,
                 confidence=candidate.confidence(),
                 hold_s=candidate.hold_ticks * TICK_S,
                 amplitude=candidate.amplitude(),
@@ -245,6 +253,7 @@ class TrackDecoder:
             "rested": self.rested,
             "last_counted_s": self.last_counted_s,
             "last_offset_s": self.last_offset_s,
+            "started_s": self.started_s,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -255,11 +264,11 @@ class TrackDecoder:
         self.mode = Mode(state["mode"])
         self.candidate = Candidate(**state["candidate"]) if state["candidate"] else None
         self.rested, self.last_offset_s = state["rested"], state["last_offset_s"]
-        self.last_counted_s = state["last_counted_s"]
+        self.last_counted_s, self.started_s = state["last_counted_s"], state["started_s"]
 
 
 _NUMBERS: Final = (
-    "time_s", "away", "out", "back", "hold", "onset", "turn", "offset", "progress", "activity", "seen",
+    "time_s", "away", "out", "back", "hold", "onset", "turn", "offset", "progress", "activity", "seen", "elapsed_s",
 )  # fmt: skip
 
 

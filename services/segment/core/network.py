@@ -23,7 +23,7 @@ _COMMON: Final = {
     "triceps_kickback": 0.03, "overhead_triceps_extension": 0.04, "lunge": 0.09, "squat": 0.10, "goblet_squat": 0.05,
     "romanian_deadlift": 0.06, "chest_press": 0.06, "chest_fly": 0.03, "unknown": 0.08,
 }  # fmt: skip
-_TRAINED: Final = {name: 0.25 if name == "unknown" else 0.75 / 18 for name in EXERCISES}
+_TRAINED: Final = {n: 0.15 if n == "unknown" else 0.85 / 19.5 * (2.5 if n == "lunge" else 1) for n in EXERCISES}
 LOG_PRIOR: Final = np.array([np.log(_COMMON[n] / _TRAINED[n]) for n in EXERCISES], np.float32)
 """(19,) how much commoner each is where people train with dumbbells (a rough guess) than in training, logarithm.
 
@@ -41,7 +41,8 @@ EVENTS: Final = slice(4, 7)  # onset, turn, offset
 PROGRESS: Final = 7
 ACTIVITY: Final = 8
 EXERCISE: Final = slice(9, 9 + len(EXERCISES))
-OUTPUTS: Final = 9 + len(EXERCISES)
+ELAPSED: Final = 9 + len(EXERCISES)  # since the onset of the repetition under way, s
+OUTPUTS: Final = ELAPSED + 1
 
 
 class RecurrentNetwork(Protocol):
@@ -64,6 +65,7 @@ class Reading:
     progress: float  # 0 at rest .. 1 at the far end
     activity: float  # probability that the body exercises
     exercise: F32  # (19,) log probabilities in the order of EXERCISES
+    elapsed_s: float = 0.0  # how long ago the repetition under way began; means nothing at rest
 
 
 def _sigmoid(x: F32) -> F32:
@@ -83,6 +85,7 @@ def read(raw: F32) -> Reading:
         progress=float(_sigmoid(raw[PROGRESS])),
         activity=float(_sigmoid(raw[ACTIVITY])),
         exercise=_log_softmax(raw[EXERCISE]),
+        elapsed_s=max(float(raw[ELAPSED]), 0.0),
     )
 
 

@@ -62,6 +62,7 @@ class SegmentProcessor:
         self._timeline = Timeline()
         self._now_s = -np.inf  # event time: the watermark
         self._tracks: dict[int, Track] = {}
+        self._flushing = False  # the end of a motion: nothing later is to come
 
     def on_item(self, item: PoseFrame) -> Sequence[Output]:
         self._check(item.stream, item.time_s)
@@ -179,12 +180,14 @@ class SegmentProcessor:
     def _flush(self, track: Track, reason: Reason) -> list[Output]:
         """Everything that is still in the pipe of a track whose motion ends here, then its candidate's fate."""
         out: list[Output] = []
+        self._flushing = True
         if track.awake:
             while track.tick_time_s() <= track.last_seen_s + 1e-9:
                 out += self._tick([track])
             for _ in range(min(TARGET_DELAY_TICKS, len(track.waiting))):
                 out += self._tick([track], still=True)
             out += self._repetitions(track, track.decoder.finish(reason))
+        self._flushing = False
         last_seen_s = track.last_seen_s
         track.rest_start()
         track.last_seen_s = last_seen_s
@@ -199,7 +202,10 @@ class SegmentProcessor:
         onset_s = self._timeline.event(decision.onset_s, late=True)
         exercise, probability = track.sets.exercise(decision, onset_s)
         set_index, index = track.sets.place(onset_s)
-        key = f"{self._stream}/{track.track_id}/{round(onset_s * 1000)}"
+        named_s = onset_s
+        if decision.first_onset_s is not None:
+            named_s = self._timeline.event(decision.first_onset_s, late=True)
+        key = f"{self._stream}/{track.track_id}/{round(named_s * 1000)}"
         event = Repetition(
             id=hashlib.sha256(key.encode()).hexdigest()[:16],
             stream=self._stream,
@@ -216,7 +222,10 @@ class SegmentProcessor:
         )
         if decision.status is Status.PROVISIONAL or decision.offset_s is None or decision.turn_s is None:
             return event
-        offset_s = max(self._timeline.event(decision.offset_s), onset_s)
+        back_s = decision.offset_s
+        if not self._flushing:  # at low frame rates a tick is complete late
+            back_s = max(back_s, self._timeline.motion(self._now_s) - FIXED_LAG_S)
+        offset_s = max(self._timeline.event(back_s), onset_s)
         turn_s = min(max(self._timeline.event(decision.turn_s), onset_s), offset_s)
         phases = _phases(decision, exercise, track.sets.rest_s(onset_s))
         event = replace(event, turn_s=turn_s, offset_s=offset_s, phases=phases)

@@ -6,7 +6,7 @@ that a freeze neither makes a repetition longer nor a hold out of it.
 
 from typing import Final
 
-FREEZE_PASS_S: Final = 0.3
+FREEZE_PASS_S: Final = 0.6
 """The first part of a freeze passes as motion time (standing still), so that what is already decided comes out."""
 _KEEP: Final = 64
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.skeleton import VISIBLE_MIN, K
+from services.segment.core.candidate import HINDSIGHT_BACK_S
 from services.segment.core.decoder import TrackDecoder
 from services.segment.core.features import FeatureExtractor
 from services.segment.core.network import TARGET_DELAY_TICKS
@@ -67,7 +68,7 @@ class Track:
         self.resampler.forget(time_s + TICK_S)
         if not still:
             candidate = self.decoder.candidate
-            keep_s = candidate.onset_s - 0.4 if candidate else None
+            keep_s = candidate.onset_s - HINDSIGHT_BACK_S - 0.4 if candidate else None
             self.recorder.push(time_s, keypoints, scores, keep_s)
         seen = float((scores[5:] >= VISIBLE_MIN).mean())
         self.waiting.append((time_s, seen, features[0, :POSE_FEATURES].copy()))

@@ -9,7 +9,8 @@ from services.common.types import PoseWindow
 
 F32 = NDArray[np.float32]
 
-IDLE_TICKS: Final = 24
+IDLE_TICKS: Final = 60
+"""What is kept while nothing goes on: a repetition may be noticed only on its way back."""
 FULL_TICKS: Final = 120
 """Beyond this the older half is thinned, so that a long repetition stays small."""
 
