@@ -28,7 +28,7 @@ _SEEN_AT: Final = (
     ("elbow wrist", "FOREARM_NOT_VERTICAL RANGE_TOO_SHORT"),
     ("wrist elbow", "HAND_ABOVE_ELBOW"),
     ("nose", "HEAD_JUT"),
-    ("ankle", "HEELS_LIFT SHORT_STEP"),
+    ("ankle", "HEELS_LIFT SHORT_STEP STANCE_TOO_WIDE"),
     ("knee", "KNEES_CAVE_IN KNEE_CAVES_IN KNEE_DIP KNEE_PAST_TOE WOBBLE"),
     ("wrist hip", "MOMENTUM"),
     ("hip", "OVEREXTENDED WEIGHT_SHIFT"),
