@@ -158,15 +158,17 @@ def camera_of(rng: np.random.Generator, lying: bool) -> Camera:
 
 
 def random_set(
-    seed: tuple[int, ...], family: Family = "minimum_jerk", *, hard: bool = True
+    seed: tuple[int, ...], family: Family | None = None, *, hard: bool = True
 ) -> tuple[str, float, list[tuple[TrueRepetition, Repetition]]]:
     """(exercise, azimuth, repetitions with their truth) of one random set.
 
     Args:
+        family: law of motion; None: any of those that may be trained on.
         hard: up to three mistakes at once, any tempo, poor pose networks, few frames, ragged boundaries, to learn from;
             else one mistake at a time, done and seen as on an ordinary recording.
     """
     rng = np.random.default_rng(list(seed))
+    family = family or ("varied" if rng.random() < 0.6 else "minimum_jerk")
     exercise = str(rng.choice(exercises()))
     variant = int(rng.integers(len(VARIANTS[exercise])))
     wide = rng.random() < 0.4
@@ -236,7 +238,7 @@ def collect(
     return out.samples()
 
 
-def simulate(seed: int, sets: int, *, family: Family = "minimum_jerk", catalogue: Catalogue | None = None) -> Samples:
+def simulate(seed: int, sets: int, *, family: Family | None = None, catalogue: Catalogue | None = None) -> Samples:
     """``sets`` random sets; the same seed gives the same samples."""
     catalogue = catalogue or load_catalogue(weights=None)
     return collect(catalogue, (random_set((seed, index), family) for index in range(sets)))
