@@ -174,7 +174,8 @@ def test_the_shipped_weights_are_small_and_have_their_story() -> None:
     about = document["made_by"]
     assert {"command", "seed", "data", "commit", "numbers"} <= set(about)
     assert "held_out" not in about["command"]
-    catalogue = load_catalogue()
+    assert load_catalogue().learned is None  # off until it names wrong things as seldom as the rules do
+    catalogue = load_catalogue(weights=SHIPPED)
     assert catalogue.learned is not None
     assert {view for head in catalogue.learned.heads.values() for view in head.views} <= {v.value for v in VIEWS}
     for exercise, code in catalogue.learned.heads:

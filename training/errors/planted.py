@@ -21,6 +21,7 @@ import numpy as np
 
 from services.common.types import Assessment
 from services.errors.adapters.catalogue import load_catalogue
+from services.errors.adapters.weights import SHIPPED as WEIGHTS
 from services.errors.core.catalogue import Catalogue
 from services.errors.core.processor import AssessProcessor
 from training.errors.samples import simulated
@@ -182,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--values", action="store_true")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(weights=WEIGHTS)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     document: dict[str, Any] = {}
     named = observable = clean = spotless = 0

@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from services.errors.adapters.catalogue import load_catalogue
+from services.errors.adapters.weights import SHIPPED as WEIGHTS
 from services.errors.core.catalogue import Catalogue
 from services.errors.core.processor import AssessProcessor
 from training.errors.metrics import Counts, two_class_macro
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif options.rules:
         measure(options.folder, load_catalogue(weights=None))
     else:
-        measure(options.folder, load_catalogue())
+        measure(options.folder, load_catalogue(weights=WEIGHTS))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from services.common.errors import ConfigError
 from services.common.skeleton import INDEX
-from services.errors.adapters.weights import SHIPPED as WEIGHTS
 from services.errors.adapters.weights import load_learned
 from services.errors.core.catalogue import ABOVE, BELOW, UNKNOWN, Catalogue, ErrorSpec, ExerciseSpec
 from services.errors.core.curves import Movement
@@ -206,11 +205,12 @@ def _errors(
     return tuple(e.spec() for e in chosen)
 
 
-def load_catalogue(folder: Path = SHIPPED, weights: Path | None = WEIGHTS) -> Catalogue:
-    """Read every exercise of a folder, and what was learned of their errors.
+def load_catalogue(folder: Path = SHIPPED, weights: Path | None = None) -> Catalogue:
+    """Read every exercise of a folder, and, if asked, what was learned of their errors.
 
     Args:
-        weights: file of the learned part; None: the rules alone.
+        weights: file of the learned part (``weights.SHIPPED``); None: the rules alone, which blame clean
+            repetitions less often.
     Raises:
         ConfigError: naming the file and the key that is wrong.
         ModelError: the weights cannot be read.
