@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.common.types import Phase
@@ -94,6 +94,7 @@ def test_held_out_law_is_another_law() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(FAMILIES))
+@example(24057, "minimum_jerk")  # rounding took the way back beyond its end
 def test_progress_and_phase_agree_with_the_plans(seed: int, family: str) -> None:
     rng = np.random.default_rng(seed)
     plans = plan_set(EXERCISES["bicep_curl"], rng, 5, pace=Pace.wild(rng), start_s=0.7)

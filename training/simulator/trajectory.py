@@ -107,11 +107,12 @@ def law(tau: F64, family: Family, skew: F64, shape: F64, jerk: F64, beats: F64) 
     tau = np.clip(tau, 0.0, 1.0)
     if family == "minimum_jerk":
         t = tau**skew
-        return t**3 * (10 - 15 * t + 6 * t * t)
+        return np.minimum(t**3 * (10 - 15 * t + 6 * t * t), 1.0)  # rounding goes beyond the end
     if family == "varied":
         t = tau**skew
         even = np.clip(1.6 * shape[:, 0] - 0.3, 0.0, 1.0)
-        return (1 - even) * t**3 * (10 - 15 * t + 6 * t * t) + even * _ramped(t, shape[:, 1], shape[:, 2])
+        smooth, ramped = t**3 * (10 - 15 * t + 6 * t * t), _ramped(t, shape[:, 1], shape[:, 2])
+        return np.clip((1 - even) * smooth + even * ramped, 0.0, 1.0)
     width, at = 0.09, 0.3 + 0.4 * shape[:, 2]
     pause = np.clip(tau / at, 0, 1) * at * (1 - width) + np.clip((tau - at - width) / (1 - at - width), 0, 1) * (
         1 - at * (1 - width)
