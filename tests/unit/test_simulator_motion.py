@@ -13,8 +13,9 @@ from training.simulator.channels import posture
 from training.simulator.edit import crop, cut_out, freeze, mirror
 from training.simulator.exercises import EXERCISES, VARIANTS
 from training.simulator.generate import EXERCISE_IDS, labels, make_motion, sample_session
+from training.simulator.mistakes import LEAST_RANGE, MISTAKES
 from training.simulator.perform import Style, perform
-from training.simulator.plans import Pace, plan_set
+from training.simulator.plans import Pace, partial, plan_set
 from training.simulator.trajectory import RepetitionPlan, evaluate, law
 
 ARMS = [
@@ -253,3 +254,11 @@ def test_simulates_at_least_ten_hours_per_minute_and_core() -> None:
         simulated_s += len(session.keypoints) / session.motion.fps
     spent_s = time.process_time() - start
     assert simulated_s / 3600 / (spent_s / 60) > 10
+
+
+def test_a_mistake_leaves_more_of_the_range_than_an_attempt() -> None:
+    least = min(1.0 - m.high - m.low for known in MISTAKES.values() for m in known.values())
+    assert least >= LEAST_RANGE - 1e-9
+    plan = RepetitionPlan(0.0, 1.0, 0.0, 1.0)
+    attempts = [partial(plan, np.random.default_rng(seed)).high for seed in range(200)]
+    assert 0 < min(attempts) < max(attempts) < LEAST_RANGE
