@@ -66,8 +66,7 @@ def cells(path: Path, wanted: list[int]) -> list[tuple[str, NDArray[np.uint8]]]:
     result = []
     with VideoReader(str(path), max_short_side_px=ANALYSIS_SHORT_SIDE_PX) as reader:
         pose = LocalPose(PoseProcessor(profile, LOCAL_STREAM), OnnxBackend(profile, threads=2))
-        for number, frame in enumerate(reader):
-            (found,) = pose.on_item(frame)
+        for number, (frame, (found,)) in enumerate(pose.stream(reader)):
             if number in wanted:
                 result.append((f"{path.stem},{number}", draw(frame.image, found.people)))
     return result

@@ -39,8 +39,8 @@ def find_poses(path: Path, profile_name: str) -> list[PoseFrame]:
     out: list[PoseFrame] = []
     with VideoReader(str(path), max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM) as reader:
         info = reader.info
-        for frame in reader:
-            out += [to_source(p, reader.scale, info.width_px, info.height_px) for p in pose.on_item(frame)]
+        for _, found in pose.stream(reader):
+            out += [to_source(p, reader.scale, info.width_px, info.height_px) for p in found]
     return out
 
 

@@ -6,8 +6,8 @@ picture before is carried through the stages behind. The results are those of do
 """
 
 import time
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -183,28 +183,12 @@ def _run(
     clock: "_Clock",
     progress: Callable[[Progress], None],
 ) -> Frame | None:
-    """All frames, in order; the last one.
-
-    While the network looks at a picture, in a thread of its own (it lets go of Python's lock), this thread does the
-    rest of the picture before. Not while a crop is cut or an answer is read: these are Python, and two threads that
-    both want the lock only hold each other up.
-    """
+    """All frames, in order; the last one. What is behind pose goes on beside its network, a picture or two later."""
     last: Frame | None = None
-    found: list[PoseFrame] = []
-
-    def finish() -> None:
-        if last is not None:
-            behind.on_poses(last, found)
+    with closing(pose.stream(clock.counted(frames))) as found:
+        for last, people in found:
+            behind.on_poses(last, people)
             progress(clock.progress(last))
-
-    with ThreadPoolExecutor(1, "pose-network") as network:
-        for frame in frames:
-            clock.frame()
-            plan = pose.plan(frame)
-            answer = network.submit(pose.infer, plan)
-            finish()
-            last, found = frame, pose.apply(plan, answer.result())
-    finish()
     return last
 
 
@@ -218,10 +202,12 @@ class _Clock:
         self.frames = 0
         self.first_s = started
 
-    def frame(self) -> None:
-        if self.frames == 0:
-            self.first_s = time.perf_counter()
-        self.frames += 1
+    def counted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        for frame in frames:
+            if self.frames == 0:
+                self.first_s = time.perf_counter()
+            self.frames += 1
+            yield frame
 
     def progress(self, frame: Frame) -> Progress:
         return Progress(self.frames, frame.time_s - self._begin_s, self._total_s, time.perf_counter() - self._started)

@@ -29,11 +29,18 @@ def one_after_the_other() -> Collector:
     with VideoReader(DEMO, end_s=OPTIONS.end_s, max_short_side_px=pipeline.ANALYSIS_SHORT_SIDE_PX) as reader:
         pose = LocalPose(PoseProcessor(MOVENET, LOCAL_STREAM), OnnxBackend(MOVENET, threads=1))
         behind = pipeline._Behind(OPTIONS, reader)
-        last_s = 0.0
-        for frame in reader:
-            behind.on_poses(frame, pose.on_item(frame))
-            last_s = frame.time_s
-        end = Mark(LOCAL_STREAM, MarkKind.EOF, last_s)
+        frames, together = list(reader), 0
+        while frames:
+            plans = [pose.plan(frames.pop(0))]
+            beside = pose.plan_next(plans[0], frames[0]) if frames else None
+            if beside is not None:
+                plans.append(beside)
+                del frames[0]
+            for plan in plans:
+                behind.on_poses(plan.frame, pose.apply(plan, *pose.infer(plan)))
+            together += len(plans) == 2
+        assert together > 20
+        end = Mark(LOCAL_STREAM, MarkKind.EOF, plans[-1].frame.time_s)
         behind.on_end(end, pose.on_mark(end))
     return behind.collector
 

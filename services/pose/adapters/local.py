@@ -1,10 +1,13 @@
-"""The pose stage in one process: plan, infer, apply, one frame after the other."""
+"""The pose stage in one process: plan, infer, apply."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 
 from services.common.processor import Mark
-from services.common.types import Frame, PoseFrame
+from services.common.types import F32, Frame, PoseFrame
 from services.pose.core.processor import Plan, PoseProcessor
 from services.pose.core.profiles import Instances, PoseBackend
 
@@ -13,7 +16,7 @@ class LocalPose:
     """Drives a ``PoseProcessor`` with a backend at hand; a ``Processor[Frame, PoseFrame]``.
 
     The three steps are public, so that a pipeline may do other things while the network runs: ``on_item(frame)`` =
-    ``apply(plan, infer(plan))`` of ``plan(frame)``, one after the other, in the order of the frames; ``infer`` may run
+    ``apply(plan, *infer(plan))`` of ``plan(frame)``, one after the other, in the order of the frames; ``infer`` may run
     in another thread.
     """
 
@@ -32,12 +35,31 @@ class LocalPose:
         self.busy_s += time.perf_counter() - started
         return plan
 
-    def infer(self, plan: Plan) -> list[Instances]:
-        """The people found in each of the plan's regions."""
+    def plan_next(self, before: Plan, frame: Frame) -> Plan | None:
+        """What to look at in the frame after ``before``, if that can be said already; changes nothing."""
         started = time.perf_counter()
-        outputs = [self.backend.infer(batch.model, batch.crops) for batch in plan.batches]
-        self.crops += len(plan.requests)
-        results = plan.decode(self.processor.profile, outputs)
+        plan = self.processor.plan_next(before, frame)
+        self.busy_s += time.perf_counter() - started
+        return plan
+
+    def infer(self, *plans: Plan) -> list[list[Instances]]:
+        """The people found in each of the regions, per plan. Crops of several plans go to the network together."""
+        started = time.perf_counter()
+        batches = [batch for plan in plans for batch in plan.batches]
+        outputs: list[Sequence[F32]] = [()] * len(batches)
+        for model in dict.fromkeys(batch.model for batch in batches):
+            mine = [i for i, batch in enumerate(batches) if batch.model == model]
+            ends = np.cumsum([len(batches[i].crops) for i in mine])
+            crops = batches[mine[0]].crops if len(mine) == 1 else np.concatenate([batches[i].crops for i in mine])
+            for i, *parts in zip(
+                mine, *(np.split(o, ends[:-1]) for o in self.backend.infer(model, crops)), strict=True
+            ):
+                outputs[i] = parts
+        self.crops += sum(len(plan.requests) for plan in plans)
+        results, first = [], 0
+        for plan in plans:
+            results.append(plan.decode(self.processor.profile, outputs[first : first + len(plan.batches)]))
+            first += len(plan.batches)
         self.busy_s += time.perf_counter() - started
         return results
 
@@ -48,9 +70,32 @@ class LocalPose:
         self.busy_s += time.perf_counter() - started
         return found
 
+    def stream(self, frames: Iterable[Frame]) -> Generator[tuple[Frame, list[PoseFrame]]]:
+        """Every frame with its people, in order. Where the next frame can be planned early, the network gets two.
+
+        While the network runs, in a thread of its own (it lets go of Python's lock), the caller has the frames
+        before in hand. Not while a crop is cut or an answer is read: these are Python, and two threads that both want
+        the lock only hold each other up. What comes out does not depend on how fast anything runs.
+        """
+        source = iter(frames)
+        done: list[tuple[Frame, list[PoseFrame]]] = []
+        with ThreadPoolExecutor(1, "pose-network") as network:
+            waiting = next(source, None)
+            while waiting is not None:
+                plans, following = [self.plan(waiting)], next(source, None)
+                beside = self.plan_next(plans[0], following) if following is not None else None
+                if beside is not None:
+                    plans.append(beside)
+                    following = next(source, None)
+                answer = network.submit(self.infer, *plans)
+                yield from done
+                done = [(p.frame, self.apply(p, found)) for p, found in zip(plans, answer.result(), strict=True)]
+                waiting = following
+        yield from done
+
     def on_item(self, item: Frame) -> list[PoseFrame]:
         plan = self.plan(item)
-        return self.apply(plan, self.infer(plan))
+        return self.apply(plan, *self.infer(plan))
 
     def on_mark(self, mark: Mark) -> list[PoseFrame]:
         return self.processor.on_mark(mark)

@@ -4,7 +4,9 @@
     results = plan.decode(profile, outputs)         # outputs: what the networks said of each batch
     poses = processor.apply(plan, results)
 
-``plan`` changes nothing, so a plan may be thrown away and made again; one frame of a stream is in flight at a time.
+``plan`` changes nothing, so a plan may be thrown away and made again. One frame of a stream is in flight at a time, or
+two: in quiet times ``plan_next`` tells where to look in the next frame before the answer to this one is in, so that a
+machine with two cores is not left waiting. Whether it does depends on what was seen, never on how fast anything ran.
 """
 
 import math
@@ -30,6 +32,10 @@ People = Literal["all", "main"]
 
 SNAPSHOT_MAX: Final = 64 * 1024
 """Bytes; ``TrackingSettings.tracks_max`` keeps below it."""
+
+
+NEXT_MAX_S: Final = 0.05
+"""Between two frames of which the second is planned before the first is known: nobody moves far in it."""
 
 
 class Role(StrEnum):
@@ -129,6 +135,24 @@ class PoseProcessor:
         if frame.time_s <= self._time_s:
             return Plan(frame, (), (), stale=True)
         requests = (*self._follow(frame), *self._detect(frame))
+        return Plan(frame, requests, self._batches(frame, requests))
+
+    def plan_next(self, before: Plan, frame: Frame) -> Plan | None:
+        """What to look at in the frame after ``before``, which is not applied yet (it must be, before this one).
+
+        None where that can only be said afterwards: a look around or a cut is due, somebody is new, missed or hidden
+        by another, or more than ``NEXT_MAX_S`` lie between. A snapshot between the two does not know of this plan.
+        """
+        quiet = not (before.stale or self._looks_everywhere(before.frame) or frame.cut) and all(
+            t.state is State.LIVE and t.seen_s == self._time_s for t in self._tracker.tracks
+        )
+        if not quiet or not 0 < frame.time_s - before.frame.time_s <= NEXT_MAX_S:
+            return None
+        if before.frame.time_s - self._time_s > NEXT_MAX_S or any(r.role is not Role.FOLLOW for r in before.requests):
+            return None
+        requests = tuple(self._follow(frame))
+        if not requests or self._detect(frame) or not all(r.single for r in (*before.requests, *requests)):
+            return None
         return Plan(frame, requests, self._batches(frame, requests))
 
     def apply(self, plan: Plan, results: Sequence[Instances]) -> list[PoseFrame]:
