@@ -3,12 +3,14 @@
 import time
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
+from numpy.typing import NDArray
 
 from services.common.processor import Mark
 from services.common.types import F32, Frame, PoseFrame
-from services.pose.core.processor import Plan, PoseProcessor
+from services.pose.core.processor import Batch, Plan, PoseProcessor
 from services.pose.core.profiles import Instances, PoseBackend
 
 
@@ -27,6 +29,7 @@ class LocalPose:
         """How many crops the networks have seen."""
         self.busy_s = 0.0
         """Time spent in the three steps."""
+        self._beside: ThreadPoolExecutor | None = None
 
     def plan(self, frame: Frame) -> Plan:
         """What to look at; changes nothing."""
@@ -49,8 +52,9 @@ class LocalPose:
         outputs: list[Sequence[F32]] = [()] * len(batches)
         for model in dict.fromkeys(batch.model for batch in batches):
             mine = [i for i, batch in enumerate(batches) if batch.model == model]
-            ends = np.cumsum([len(batches[i].crops) for i in mine])
-            crops = batches[mine[0]].crops if len(mine) == 1 else np.concatenate([batches[i].crops for i in mine])
+            cut = self._cut([batches[i] for i in mine])
+            ends = np.cumsum([len(crops) for crops in cut])
+            crops = cut[0] if len(mine) == 1 else np.concatenate(cut)
             for i, *parts in zip(
                 mine, *(np.split(o, ends[:-1]) for o in self.backend.infer(model, crops)), strict=True
             ):
@@ -63,6 +67,13 @@ class LocalPose:
         self.busy_s += time.perf_counter() - started
         return results
 
+    def _cut(self, batches: Sequence[Batch]) -> list[NDArray[np.uint8]]:
+        """Their crops; while a stream runs, those of two frames at the same time (OpenCV lets go of Python's lock)."""
+        if self._beside is None:
+            return [batch.crops for batch in batches]
+        others = [self._beside.submit(lambda b: b.crops, batch) for batch in batches[1:]]
+        return [batches[0].crops, *(other.result() for other in others)]
+
     def apply(self, plan: Plan, results: Sequence[Instances]) -> list[PoseFrame]:
         """The frame's people."""
         started = time.perf_counter()
@@ -74,12 +85,12 @@ class LocalPose:
         """Every frame with its people, in order. Where the next frame can be planned early, the network gets two.
 
         While the network runs, in a thread of its own (it lets go of Python's lock), the caller has the frames
-        before in hand. Not while a crop is cut or an answer is read: these are Python, and two threads that both want
-        the lock only hold each other up. What comes out does not depend on how fast anything runs.
+        before in hand. Not while an answer is read: that is Python, and two threads that both want the lock only hold
+        each other up. What comes out does not depend on how fast anything runs.
         """
         source = iter(frames)
         done: list[tuple[Frame, list[PoseFrame]]] = []
-        with ThreadPoolExecutor(1, "pose-network") as network:
+        with ThreadPoolExecutor(2, "pose-network") as network, self._in_two(network):
             waiting = next(source, None)
             while waiting is not None:
                 plans, following = [self.plan(waiting)], next(source, None)
@@ -92,6 +103,14 @@ class LocalPose:
                 done = [(p.frame, self.apply(p, found)) for p, found in zip(plans, answer.result(), strict=True)]
                 waiting = following
         yield from done
+
+    @contextmanager
+    def _in_two(self, threads: ThreadPoolExecutor) -> Generator[None]:
+        self._beside = threads
+        try:
+            yield
+        finally:
+            self._beside = None
 
     def on_item(self, item: Frame) -> list[PoseFrame]:
         plan = self.plan(item)

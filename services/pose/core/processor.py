@@ -10,9 +10,10 @@ machine with two cores is not left waiting. Whether it does depends on what was 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -54,13 +55,22 @@ class Request:
     track_id: int = -1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Batch:
-    """Crops (N, S, S, 3) uint8 for one network; ``requests``: which of the plan's requests they are."""
+    """Crops for one network; ``requests``: which of the plan's requests they are. They are cut when first asked for,
+    which may be in another thread than the one that planned."""
 
     model: str
-    crops: NDArray[np.uint8]
     requests: tuple[int, ...]
+    _cut: Callable[[], NDArray[np.uint8]]
+    _crops: NDArray[np.uint8] | None = None
+
+    @property
+    def crops(self) -> NDArray[np.uint8]:
+        """(N, S, S, 3) uint8."""
+        if self._crops is None:
+            self._crops = self._cut()
+        return self._crops
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -240,14 +250,11 @@ class PoseProcessor:
         groups: dict[str, list[int]] = {}
         for i, request in enumerate(requests):
             groups.setdefault(self.profile.network(request.single).name, []).append(i)
-        return tuple(
-            Batch(
-                model,
-                np.stack([self.profile.crop(frame.image, requests[i].region, requests[i].single) for i in members]),
-                tuple(members),
-            )
-            for model, members in groups.items()
-        )
+
+        def cut(members: Sequence[int]) -> NDArray[np.uint8]:
+            return np.stack([self.profile.crop(frame.image, requests[i].region, requests[i].single) for i in members])
+
+        return tuple(Batch(model, tuple(members), partial(cut, members)) for model, members in groups.items())
 
     # -- what comes out ----------------------------------------------------------------------------------------
 
