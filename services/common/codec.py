@@ -4,10 +4,13 @@ Times, places and scores of poses survive exactly (float64, float32); a repetiti
 times to 1 µs, places to ``PoseWindow.scale_px`` (the window's extent over 65,000), scores to 1/255.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from formcheck.v1 import events_pb2, types_pb2
+from formcheck.v1 import events_pb2, state_pb2, types_pb2
 
 from services.common.errors import ShapeError
+from services.common.processor import Mark, MarkKind
 from services.common.skeleton import K
 from services.common.types import (
     Assessment,
@@ -35,6 +38,71 @@ def stream_to_proto(key: StreamKey) -> types_pb2.StreamKey:
 
 def stream_from_proto(message: types_pb2.StreamKey) -> StreamKey:
     return StreamKey(message.tenant, message.stream_id, message.session_id)
+
+
+def mark_to_proto(mark: Mark) -> events_pb2.Mark:
+    return events_pb2.Mark(
+        stream=stream_to_proto(mark.stream),
+        kind=events_pb2.MarkKind.Value(f"MARK_KIND_{mark.kind.name}"),
+        time_s=mark.time_s,
+    )
+
+
+def mark_from_proto(message: events_pb2.Mark) -> Mark:
+    """Raises: ValueError: the kind is unspecified or unknown."""
+    name = events_pb2.MarkKind.Name(message.kind).removeprefix("MARK_KIND_")
+    return Mark(stream_from_proto(message.stream), MarkKind(name.lower()), message.time_s)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFrame:
+    """One sampled picture as it travels: ``jpeg`` may be smaller than the source, whose size after rotation is
+    ``width_px`` × ``height_px``. ``captured_unix_s`` is wall time and serves the measuring of latency only.
+    """
+
+    stream: StreamKey
+    sequence: int
+    time_s: float
+    jpeg: bytes
+    width_px: int
+    height_px: int
+    cut: bool = False
+    frozen: bool = False
+    captured_unix_s: float = 0.0
+
+
+def frame_to_proto(frame: EncodedFrame) -> events_pb2.Frame:
+    return events_pb2.Frame(
+        stream=stream_to_proto(frame.stream),
+        sequence=frame.sequence,
+        time_s=frame.time_s,
+        jpeg=frame.jpeg,
+        width_px=frame.width_px,
+        height_px=frame.height_px,
+        cut=frame.cut,
+        frozen=frame.frozen,
+        captured_unix_s=frame.captured_unix_s,
+    )
+
+
+def frame_from_proto(message: events_pb2.Frame) -> EncodedFrame:
+    """Raises: ShapeError: no picture, or the source has no size."""
+    if not message.jpeg or message.width_px <= 0 or message.height_px <= 0:
+        raise ShapeError(
+            f"frame {message.sequence} has {len(message.jpeg)} bytes of JPEG of a "
+            f"{message.width_px} x {message.height_px} px picture; all three must be positive"
+        )
+    return EncodedFrame(
+        stream=stream_from_proto(message.stream),
+        sequence=message.sequence,
+        time_s=message.time_s,
+        jpeg=message.jpeg,
+        width_px=message.width_px,
+        height_px=message.height_px,
+        cut=message.cut,
+        frozen=message.frozen,
+        captured_unix_s=message.captured_unix_s,
+    )
 
 
 def pose_frame_to_proto(frame: PoseFrame) -> events_pb2.PoseFrame:
@@ -219,4 +287,53 @@ def assessment_from_proto(message: events_pb2.AssessmentEvent) -> Assessment:
         },
         asymmetry=message.asymmetry if message.HasField("asymmetry") else None,
         measures={m.name: m.value if m.HasField("value") else None for m in message.measures},
+    )
+
+
+SNAPSHOT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a stage knows of one stream: restore ``state`` (empty = fresh), then feed the stream's inputs from the
+    Kafka offset ``input_offset`` of ``input_topic``/``input_partition`` on.
+
+    ``time_s`` is the event time of the last input (None: none yet); ``ended_session_ids`` are the stream's sessions
+    that are over.
+    """
+
+    stream: StreamKey
+    state: bytes
+    input_topic: str
+    input_partition: int
+    input_offset: int
+    time_s: float | None = None
+    ended_session_ids: tuple[str, ...] = ()
+
+
+def snapshot_to_proto(snapshot: Snapshot) -> state_pb2.Snapshot:
+    return state_pb2.Snapshot(
+        stream=stream_to_proto(snapshot.stream),
+        state=snapshot.state,
+        version=SNAPSHOT_VERSION,
+        input_topic=snapshot.input_topic,
+        input_partition=snapshot.input_partition,
+        input_offset=snapshot.input_offset,
+        time_s=snapshot.time_s,
+        ended_session_ids=snapshot.ended_session_ids,
+    )
+
+
+def snapshot_from_proto(message: state_pb2.Snapshot) -> Snapshot:
+    """Raises: ShapeError: of another version."""
+    if message.version != SNAPSHOT_VERSION:
+        raise ShapeError(f"the snapshot is of version {message.version}; this program reads {SNAPSHOT_VERSION}")
+    return Snapshot(
+        stream=stream_from_proto(message.stream),
+        state=message.state,
+        input_topic=message.input_topic,
+        input_partition=message.input_partition,
+        input_offset=message.input_offset,
+        time_s=message.time_s if message.HasField("time_s") else None,
+        ended_session_ids=tuple(message.ended_session_ids),
     )

@@ -8,6 +8,7 @@ from formcheck.v1 import types_pb2 as _types_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,107 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _MarkKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MarkKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MarkKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MARK_KIND_UNSPECIFIED: _MarkKind.ValueType  # 0
+    MARK_KIND_HEARTBEAT: _MarkKind.ValueType  # 1
+    MARK_KIND_LOST: _MarkKind.ValueType  # 2
+    MARK_KIND_RESUMED: _MarkKind.ValueType  # 3
+    MARK_KIND_EOF: _MarkKind.ValueType  # 4
+
+class MarkKind(_MarkKind, metaclass=_MarkKindEnumTypeWrapper): ...
+
+MARK_KIND_UNSPECIFIED: MarkKind.ValueType  # 0
+MARK_KIND_HEARTBEAT: MarkKind.ValueType  # 1
+MARK_KIND_LOST: MarkKind.ValueType  # 2
+MARK_KIND_RESUMED: MarkKind.ValueType  # 3
+MARK_KIND_EOF: MarkKind.ValueType  # 4
+Global___MarkKind: _TypeAlias = MarkKind  # noqa: Y015
+
+@_typing.final
+class Mark(_message.Message):
+    """On every pipeline topic, between the items: keeps a stream's event time moving where there are none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TIME_S_FIELD_NUMBER: _builtins.int
+    kind: Global___MarkKind.ValueType
+    time_s: _builtins.float
+    """Nothing earlier will follow in this session."""
+    @_builtins.property
+    def stream(self) -> _types_pb2.StreamKey: ...
+    def __init__(
+        self,
+        *,
+        stream: _types_pb2.StreamKey | None = ...,
+        kind: Global___MarkKind.ValueType = ...,
+        time_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "stream", b"stream", "time_s", b"time_s"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Mark: _TypeAlias = Mark  # noqa: Y015
+
+@_typing.final
+class Frame(_message.Message):
+    """Topics frames.live.v1 and frames.file.v1: one sampled picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIME_S_FIELD_NUMBER: _builtins.int
+    JPEG_FIELD_NUMBER: _builtins.int
+    WIDTH_PX_FIELD_NUMBER: _builtins.int
+    HEIGHT_PX_FIELD_NUMBER: _builtins.int
+    CUT_FIELD_NUMBER: _builtins.int
+    FROZEN_FIELD_NUMBER: _builtins.int
+    CAPTURED_UNIX_S_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    time_s: _builtins.float
+    jpeg: _builtins.bytes
+    """May be smaller than the source: the scale is height_px over its own height."""
+    width_px: _builtins.int
+    """Size of the source picture, after rotation."""
+    height_px: _builtins.int
+    cut: _builtins.bool
+    """A hard cut lies between this frame and the one before."""
+    frozen: _builtins.bool
+    """The picture is the one before."""
+    captured_unix_s: _builtins.float
+    """Wall clock at which the camera saw it (files: at which it was decoded); for latency only, never for results."""
+    @_builtins.property
+    def stream(self) -> _types_pb2.StreamKey: ...
+    def __init__(
+        self,
+        *,
+        stream: _types_pb2.StreamKey | None = ...,
+        sequence: _builtins.int = ...,
+        time_s: _builtins.float = ...,
+        jpeg: _builtins.bytes = ...,
+        width_px: _builtins.int = ...,
+        height_px: _builtins.int = ...,
+        cut: _builtins.bool = ...,
+        frozen: _builtins.bool = ...,
+        captured_unix_s: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_unix_s", b"captured_unix_s", "cut", b"cut", "frozen", b"frozen", "height_px", b"height_px", "jpeg", b"jpeg", "sequence", b"sequence", "stream", b"stream", "time_s", b"time_s", "width_px", b"width_px"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Frame: _TypeAlias = Frame  # noqa: Y015
 
 @_typing.final
 class PoseFrame(_message.Message):
