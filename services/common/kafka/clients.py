@@ -1,0 +1,104 @@
+"""Consumers, producers and admin clients, configured alike everywhere."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+MAX_MESSAGE_BYTES: Final = 1_000_000
+_RECONNECT_MAX_MS: Final = 1000  # the default of 30 s would make a short outage a long one
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConfig:
+    """How to reach Kafka.
+
+    ``prefix`` stands before every topic, group and transactional id, so that installations can share a cluster.
+    ``instance`` names this replica, the same after a restart: its successor at once fences it and aborts what it left
+    open. The time-outs are those of docs/decisions/0004-kafka-transactions.md.
+    """
+
+    bootstrap: str
+    prefix: str = ""
+    instance: str = "0"
+    session_timeout_ms: int = 6000
+    heartbeat_interval_ms: int = 500
+    max_poll_interval_ms: int = 60_000
+    transaction_timeout_ms: int = 5000
+    fetch_max_bytes: int = 16 << 20
+    max_partition_fetch_bytes: int = 4 << 20
+
+    def topic(self, name: str) -> str:
+        """The topic's name in this installation."""
+        return self.prefix + name
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "bootstrap_servers": self.bootstrap.split(","),
+            "reconnect_backoff_max_ms": _RECONNECT_MAX_MS,
+            "metrics_enabled": False,
+        }
+
+
+def make_consumer(config: KafkaConfig, *, group: str | None = None, read_committed: bool = True) -> KafkaConsumer:
+    """Never commits by itself. With a group: partitions move one by one (cooperative), the others go on.
+
+    Raises: kafka.errors.KafkaError: no broker answers.
+    """
+    grouped: dict[str, Any] = {}
+    if group is not None:
+        grouped = {
+            "group_id": config.prefix + group,
+            "session_timeout_ms": config.session_timeout_ms,
+            "heartbeat_interval_ms": config.heartbeat_interval_ms,
+            "max_poll_interval_ms": config.max_poll_interval_ms,
+            "partition_assignment_strategy": [CooperativeStickyAssignor],
+        }
+    return KafkaConsumer(
+        client_id=f"{config.prefix}{group or 'reader'}-{config.instance}",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed" if read_committed else "read_uncommitted",
+        allow_auto_create_topics=False,
+        fetch_max_wait_ms=100,
+        fetch_max_bytes=config.fetch_max_bytes,
+        max_partition_fetch_bytes=config.max_partition_fetch_bytes,
+        metadata_max_age_ms=30_000,
+        **grouped,
+        **config._common(),
+    )
+
+
+def make_producer(config: KafkaConfig, *, transactional_id: str | None = None, **options: Any) -> KafkaProducer:
+    """Idempotent, or transactional with an id (``init_transactions`` is the caller's).
+
+    Raises: kafka.errors.KafkaError: no broker answers.
+    """
+    if transactional_id is not None:
+        options |= {
+            "transactional_id": config.prefix + transactional_id,
+            "transaction_timeout_ms": config.transaction_timeout_ms,
+        }
+    return KafkaProducer(
+        **{
+            "client_id": f"{config.prefix}{transactional_id or 'producer'}",
+            "acks": "all",
+            "max_request_size": 4 * MAX_MESSAGE_BYTES,
+            "batch_size": 256 << 10,
+            "retry_backoff_ms": 20,  # the first request of a transaction often finds the one before not quite over
+            "request_timeout_ms": 10_000,
+            "allow_auto_create_topics": False,
+        }
+        | config._common()
+        | options
+    )
+
+
+def make_admin(bootstrap: str, timeout_ms: int = 10_000) -> KafkaAdminClient:
+    """Raises: kafka.errors.KafkaError: no broker answers within ``timeout_ms``."""
+    return KafkaAdminClient(
+        bootstrap_servers=bootstrap.split(","),
+        bootstrap_timeout_ms=timeout_ms,
+        reconnect_backoff_max_ms=_RECONNECT_MAX_MS,
+    )
