@@ -2,8 +2,7 @@
 
     def wire(shell: Shell[PoseSettings]) -> None:
         ...                       # adapters → processor → runner, from shell.settings
-        shell.add_ready("kafka", runner.unready)
-        shell.add_worker("runner", runner.run)
+        shell.add_runner("kafka", runner)
 
     if __name__ == "__main__":
         run_service("pose", PoseSettings, wire)
@@ -25,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import FrameType
-from typing import Final, Generic, NoReturn
+from typing import Final, Generic, NoReturn, Protocol
 
 from services.common.errors import ConfigError, FormcheckError
 from services.common.grpc_server import AddServicers, GrpcServer
@@ -38,12 +37,24 @@ from services.common.telemetry.tracing import make_tracing
 
 EXIT_CRASH: Final = 1
 EXIT_FORCED: Final = 130
+STALLED_S: Final = 60.0  # of a runner's loop, whose longest wait is for a broker
 _END_S: Final = 1.5  # of the drain's time, for what comes after the workers
 
 Work = Callable[[threading.Event], None]
 """A worker's whole life, in a thread of its own: returns soon after the event is set, with its work handed over. To
 return earlier, or to raise, is a crash."""
 log = get_logger(__name__)
+
+
+class Runs(Protocol):
+    """What ``services.common.kafka.runner.Runner`` is to the shell."""
+
+    @property
+    def alive_s(self) -> float: ...
+
+    def unready(self) -> str | None: ...
+
+    def run(self, stop: threading.Event, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,19 @@ class Shell(Generic[Settings]):
         """The service is ready only while ``check`` gives no reason (see ``health.Check``)."""
         self.health.add_ready(name, check)
 
+    def add_alive(self, name: str, check: Check) -> None:
+        """The service should be restarted while ``check`` gives a reason."""
+        self.health.add_alive(name, check)
+
+    def add_runner(self, name: str, runner: Runs) -> None:
+        """A worker that says itself whether it is ready, and whose loop must go round."""
+        self.add_ready(name, runner.unready)
+        self.add_alive(
+            f"{name}-loop",
+            lambda: f"it has not gone round for {runner.alive_s:.0f} s" if runner.alive_s > STALLED_S else None,
+        )
+        self.add_worker(name, runner.run)
+
     def add_worker(self, name: str, work: Work) -> None:
         self._works[name] = work
 
@@ -103,7 +127,7 @@ class Shell(Generic[Settings]):
             self.health.add_alive(name, self._alive_check(name))
             self._threads[name] = threading.Thread(target=self._guard, args=(name, work), name=name, daemon=True)
             self._threads[name].start()
-        log.info("started", http_port=http.port, grpc_port=grpc.port, workers=list(self._works))
+        log.info("started", version=_version(), http_port=http.port, grpc_port=grpc.port, workers=list(self._works))
         code = self._await_end()
         drained = self._drain(grpc)
         http.close()

@@ -5,6 +5,7 @@ ConfigError that names the variable and says what it should be.
 """
 
 import re
+import socket
 import sys
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar, get_args
 
@@ -37,15 +38,15 @@ class KafkaSettings(Group):
         pattern=r"^[A-Za-z0-9_.\-]+:\d{1,5}(,[A-Za-z0-9_.\-]+:\d{1,5})*$",
         description="brokers as host:port, separated by commas",
     )
-    group: str | None = Field(
-        default=None,
-        pattern=r"^[A-Za-z0-9._\-]{1,200}$",
-        description="the consumer group, letters, digits and . _ -; by default formcheck-<service>",
-    )
-    topics_prefix: str = Field(
+    prefix: str = Field(
         default="",
         pattern=r"^[A-Za-z0-9._\-]{0,100}$",
-        description="what stands before every topic's name, letters, digits and . _ -, for two systems on one cluster",
+        description="what stands before every topic and group, of letters, digits and . _ -, to share a cluster",
+    )
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        pattern=r"^[A-Za-z0-9._\-]{1,200}$",
+        description="a name that no other replica has and that a restart keeps, of letters, digits and . _ -",
     )
 
 

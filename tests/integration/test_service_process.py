@@ -16,7 +16,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
-START_TIMEOUT_S = 60  # importing gRPC takes seconds on a busy machine
+pytestmark = pytest.mark.slow
+START_TIMEOUT_S = 120  # importing gRPC takes seconds on a busy machine
 
 
 class Service:

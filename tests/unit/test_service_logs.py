@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.telemetry.logs import configure_logging, get_logger, stream_context
@@ -115,6 +115,7 @@ _USER = st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 _SECRET = st.text(st.characters(exclude_categories=["Z", "C"], exclude_characters="'\"<>\\@"), min_size=8, max_size=20)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     user=st.from_regex(r"[a-z]{1,8}", fullmatch=True),
     secret=_SECRET.map(lambda s: "§" + s),

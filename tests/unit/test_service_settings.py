@@ -39,7 +39,7 @@ def test_services_of_one_machine_have_ports_of_their_own() -> None:
 def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "FORMCHECK_KAFKA_BOOTSTRAP": "a:1,b.example:22",
-        "FORMCHECK_KAFKA_TOPICS_PREFIX": "test.",
+        "FORMCHECK_KAFKA_PREFIX": "test.",
         "FORMCHECK_HTTP_HOST": "0.0.0.0",
         "FORMCHECK_LOG_LEVEL": "DEBUG",
         "FORMCHECK_TRACE_ENDPOINT": "http://collector:4317",
@@ -51,7 +51,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv(name, value)
     settings = load(PoseSettings)
     assert settings.kafka.bootstrap == "a:1,b.example:22"
-    assert settings.kafka.topics_prefix == "test."
+    assert settings.kafka.prefix == "test."
     assert (settings.http.host, settings.http.port) == ("0.0.0.0", 8102), "the port keeps this service's default"
     assert (settings.log.level, settings.log.format) == ("DEBUG", "json")
     assert (settings.trace.endpoint, settings.trace.share) == ("http://collector:4317", 0.5)
@@ -72,6 +72,7 @@ def test_other_variables_of_the_prefix_do_not_disturb(monkeypatch: pytest.Monkey
         ("FORMCHECK_HTTP_PORT", "eighty", ["a port from 0 to 65535", "'eighty'", "default 8102"]),
         ("FORMCHECK_GRPC_PORT", "70000", ["a port from 0 to 65535", "'70000'"]),
         ("FORMCHECK_KAFKA_BOOTSTRAP", "broker", ["host:port", "'broker'"]),
+        ("FORMCHECK_KAFKA_INSTANCE", "a b", ["no other replica"]),
         ("FORMCHECK_DRAIN_S", "nan", ["seconds", "up to 60"]),
         ("FORMCHECK_DRAIN_S", "-1", ["seconds", "up to 60"]),
         ("FORMCHECK_TRACE_SHARE", "2", ["0 to 1"]),
