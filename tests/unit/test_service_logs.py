@@ -63,6 +63,24 @@ def test_levels_are_kept(out: io.StringIO) -> None:
     assert out.getvalue() == ""
 
 
+def test_a_library_repeats_itself_once_in_ten_seconds() -> None:
+    root, out, now_s = logging.getLogger(), io.StringIO(), [0.0]
+    handlers, level = root.handlers[:], root.level
+    try:
+        configure_logging("pose", out=out, clock=lambda: now_s[0])
+        for _ in range(25):
+            logging.getLogger("kafka.net").warning("no broker")
+            get_logger("services.x").warning("ours")
+            now_s[0] += 1.0
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        structlog.reset_defaults()
+    lines = _lines(out)
+    assert sum(line["event"] == "ours" for line in lines) == 25
+    assert [line.get("suppressed") for line in lines if line["event"] == "no broker"] == [None, 9, 9]
+
+
 def test_passwords_are_cut_from_events_values_and_tracebacks(out: io.StringIO) -> None:
     log = get_logger("x")
     log.warning("cannot open rtsp://admin:hunter2@10.0.0.5/live", uri="rtsp://a:hunter2@h/1?token=hunter2&x=1")

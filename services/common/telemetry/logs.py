@@ -5,8 +5,10 @@ Every line has ``time``, ``level``, ``service``, ``logger``, ``event``; inside `
 """
 
 import logging
+import math
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal, TextIO
 
@@ -20,6 +22,7 @@ from services.common.types import StreamKey
 Format = Literal["json", "console"]
 _QUIET: Final = {"kafka": logging.WARNING, "opentelemetry": logging.ERROR, "asyncio": logging.WARNING}
 """Libraries that tell too much at INFO (kafka: each rebalance step; opentelemetry: a collector that is away)."""
+_THROTTLE_S: Final = 10.0
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -58,7 +61,39 @@ def _redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     return {name: redact_value(value, name) for name, value in event.items()}
 
 
-def configure_logging(service: str, *, level: str = "INFO", format: Format = "json", out: TextIO | None = None) -> None:
+class _Throttle(logging.Filter):
+    """A library says the same (one place in its source) at most once in ten seconds: a broker that is away would be
+    four lines a second. The next line that passes tells how many did not (``suppressed``).
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._passed_s: dict[tuple[str, int], float] = {}
+        self._held: dict[tuple[str, int], int] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.split(".")[0] not in _QUIET:
+            return True
+        place, now_s = (record.pathname, record.lineno), self._clock()
+        if now_s - self._passed_s.get(place, -math.inf) < _THROTTLE_S:
+            self._held[place] = self._held.get(place, 0) + 1
+            return False
+        self._passed_s[place] = now_s
+        held = self._held.pop(place, 0)
+        if held:
+            record.suppressed = held
+        return True
+
+
+def configure_logging(
+    service: str,
+    *,
+    level: str = "INFO",
+    format: Format = "json",
+    out: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Send all logs of this process to ``out`` (default stdout). Calling it again replaces what was set."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -96,6 +131,7 @@ def configure_logging(service: str, *, level: str = "INFO", format: Format = "js
     )
     handler = logging.StreamHandler(out or sys.stdout)
     handler.setFormatter(formatter)
+    handler.addFilter(_Throttle(clock))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
