@@ -1,60 +1,17 @@
 """The shell of a service as a real process: start, signals, drain, crash."""
 
-import http.client
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.service_process import Service, get, until
+
 pytestmark = pytest.mark.slow
-START_TIMEOUT_S = 120  # importing gRPC takes seconds on a busy machine
-
-
-class Service:
-    """``tests.service_program`` in a process of its own; ``lines`` are its log so far."""
-
-    def __init__(self, behaviour: str, **environment: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.service_program", behaviour],
-            env={**os.environ, "FORMCHECK_HTTP_PORT": "0", "FORMCHECK_GRPC_PORT": "0", **environment},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.lines: list[dict[str, Any]] = []
-        self.stderr = ""
-
-    def started(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(json.loads(line))
-            if self.lines[-1]["event"] == "started":
-                return self.lines[-1]
-        raise AssertionError(f"never started: {self.lines}")
-
-    def end(self, timeout_s: float = START_TIMEOUT_S) -> int:
-        out, self.stderr = self.process.communicate(timeout=timeout_s)
-        self.lines += [json.loads(line) for line in out.splitlines()]
-        return self.process.returncode
-
-    def events(self) -> list[str]:
-        return [line["event"] for line in self.lines]
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.communicate()
 
 
 @pytest.fixture
@@ -62,7 +19,7 @@ def start() -> Iterator[Callable[..., Service]]:
     services: list[Service] = []
 
     def start(behaviour: str, **environment: str) -> Service:
-        services.append(Service(behaviour, **environment))
+        services.append(Service("tests.support.service_program", behaviour, **environment))
         return services[-1]
 
     yield start
@@ -70,37 +27,21 @@ def start() -> Iterator[Callable[..., Service]]:
         service.kill()
 
 
-def _get(port: int, path: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    body = answer.read().decode()
-    connection.close()
-    return answer.status, body
-
-
-def _until(what: Callable[[], bool]) -> None:
-    end_s = time.monotonic() + 10
-    while not what():
-        assert time.monotonic() < end_s, "did not come true in time"
-        time.sleep(0.02)
-
-
 def test_sigterm_while_busy_is_not_ready_at_once_and_drained(start: Callable[..., Service]) -> None:
     service = start("busy")
     started = service.started()
     port = started["http_port"]
-    _until(lambda: _get(port, "/readyz")[0] == 200)
-    assert "formcheck_pose_ready_ratio 1.0" in _get(port, "/metrics")[1]
+    until(lambda: get(port, "/readyz")[0] == 200)
+    assert "formcheck_pose_ready_ratio 1.0" in get(port, "/metrics")[1]
     with grpc.insecure_channel(f"127.0.0.1:{started['grpc_port']}") as channel:
         check = health_pb2_grpc.HealthStub(channel).Check
-        _until(lambda: check(health_pb2.HealthCheckRequest(), timeout=5).status == 1)
+        until(lambda: check(health_pb2.HealthCheckRequest(), timeout=5).status == 1)
 
     sent_s = time.monotonic()
     service.process.send_signal(signal.SIGTERM)
-    _until(lambda: _get(port, "/readyz")[0] == 503)
-    assert json.loads(_get(port, "/readyz")[1])["checks"]["stopping"] == "SIGTERM came"
-    assert _get(port, "/healthz")[0] == 200, "alive while it drains"
+    until(lambda: get(port, "/readyz")[0] == 503)
+    assert json.loads(get(port, "/readyz")[1])["checks"]["stopping"] == "SIGTERM came"
+    assert get(port, "/healthz")[0] == 200, "alive while it drains"
     assert service.end(15) == 0
     assert time.monotonic() - sent_s < 10
     assert service.events()[-4:] == ["stopping", "handed over", "sink closed", "stopped"]
