@@ -1,15 +1,18 @@
 """What every pose backend must do. Another backend subclasses ``PoseBackendContract`` and gives the two fixtures."""
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from services.common.errors import ModelError, ShapeError
 from services.pose.adapters.onnx import OnnxBackend
+from services.pose.adapters.triton import TritonBackend
 from services.pose.core.geometry import Region
 from services.pose.core.profiles import Network, PoseBackend, Profile
 from tests.pose_backends import backend as onnx_backend
+from tests.triton_server import InOtherThread, shared_server
 from training.tools.record_pictures import NAMES, pictures
 
 
@@ -110,6 +113,26 @@ def backend(profile: Profile) -> PoseBackend:
 
 class TestOnnxBackend(PoseBackendContract):
     """onnxruntime in this process."""
+
+
+class TestTritonBackend(PoseBackendContract):
+    """A real Triton server, asked from threads."""
+
+    @pytest.fixture(scope="class")
+    def backend(self, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
+        triton = TritonBackend(shared_server(request.config).grpc_target, profile, deadline_s=60)
+        yield triton
+        triton.close()
+
+
+class TestAsyncTritonBackend(PoseBackendContract):
+    """The same, asked from an event loop: how the pose service does it."""
+
+    @pytest.fixture(scope="class")
+    def backend(self, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
+        triton = InOtherThread(shared_server(request.config).grpc_target, profile)
+        yield triton
+        triton.close()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])

@@ -1,0 +1,352 @@
+"""``PoseBackend`` on a Triton server: crops go as raw bytes, the server batches them across streams and services.
+
+    backend = AsyncTritonBackend("triton:8001", profile)
+    outputs = await backend.infer(network.name, crops, deadline_s=0.5)
+
+Every call has a deadline. A server that is gone, slow or overloaded gives ``UnavailableError``; the connection comes
+back by itself. Errors that a retry does not mend are ``ModelError`` and ``ShapeError``, as of every backend.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import grpc
+import grpc.aio
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+
+from services.common.errors import FormcheckError
+from services.common.types import F32
+from services.pose.adapters import triton_wire as wire
+from services.pose.adapters.triton_memory import SharedCrops
+from services.pose.adapters.triton_wire import Served, UnavailableError
+from services.pose.core.profiles import Profile
+
+__all__ = ["AsyncTritonBackend", "Call", "TritonBackend", "UnavailableError"]
+
+SLOT_CROPS = 16
+"""Crops of one request that fit in its place of shared memory; more go in several requests."""
+FRESH_S = 5.0
+"""An answer as old as this still proves that a network runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, for metrics. ``waited_s``: until it was sent (the in-flight limit), ``took_s``: from then on.
+    ``error``: none, or the class of what it raised."""
+
+    model: str
+    crops: int
+    waited_s: float
+    took_s: float
+    error: str
+
+
+class _Backend:
+    """What both clients have in common.
+
+    Args:
+        target: host:port of the server's gRPC.
+        profile: whose networks to use; the server must have them.
+        deadline_s: of a call, where none is given with it.
+        in_flight_max: requests on their way at once; more wait their turn, within their deadlines.
+        observe: told of every request when it is over.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        profile: Profile,
+        *,
+        deadline_s: float = 2.0,
+        in_flight_max: int = 16,
+        observe: Callable[[Call], None] | None = None,
+    ) -> None:
+        self.target = target
+        self._networks = {net.name: net for net in profile.networks}
+        self._deadline_s = deadline_s
+        self._in_flight_max = in_flight_max
+        self._observe = observe
+        self._served: dict[str, Served] = {}
+        self._answered: dict[str, float] = {}
+        self._slots = list(range(in_flight_max))
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on their way to the server and back."""
+        return self._in_flight_max - len(self._slots)
+
+    def _until(self, deadline_s: float | None) -> float:
+        return time.monotonic() + (self._deadline_s if deadline_s is None else deadline_s)
+
+    def _left_s(self, model: str, until: float) -> float:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            raise UnavailableError(
+                f"no request for {model} could be sent to Triton at {self.target} in time "
+                f"({self.in_flight} of at most {self._in_flight_max} are on their way); retry later"
+            )
+        return left_s
+
+    def _failed(self, model: str, e: grpc.RpcError) -> FormcheckError:
+        error = wire.failure(self.target, model, e.code(), e.details())
+        if isinstance(error, UnavailableError):
+            self._served.pop(model, None)  # who comes back may be another
+            self._answered.pop(model, None)
+        return error
+
+    def _done(self, model: str, crops: int, entered: float, sent: float | None, error: str) -> None:
+        now = time.monotonic()
+        sent = now if sent is None else sent
+        if not error:
+            self._answered[model] = now
+        if self._observe:
+            self._observe(Call(model, crops, sent - entered, now - sent, error))
+
+
+class AsyncTritonBackend(_Backend):
+    """For the pose service: used from one event loop.
+
+    Args:
+        shared_memory: hand crops over in shared memory; the server must be on this machine, and see its /dev/shm.
+        others: see ``_Backend``.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        profile: Profile,
+        *,
+        deadline_s: float = 2.0,
+        in_flight_max: int = 16,
+        observe: Callable[[Call], None] | None = None,
+        shared_memory: bool = False,
+    ) -> None:
+        super().__init__(target, profile, deadline_s=deadline_s, in_flight_max=in_flight_max, observe=observe)
+        largest = max(net.size_px for net in profile.networks)
+        self._memory = SharedCrops(in_flight_max, SLOT_CROPS * largest * largest * 3) if shared_memory else None
+        self._free = asyncio.Semaphore(in_flight_max)
+        self._channel: grpc.aio.Channel | None = None
+
+    async def infer(self, model: str, crops: NDArray[np.uint8], *, deadline_s: float | None = None) -> tuple[F32, ...]:
+        """crops (N, S, S, 3) uint8 RGB, any N → the network's outputs, each (N, ...), read-only.
+
+        Raises:
+            UnavailableError: no answer within ``deadline_s``; the same call may succeed later.
+            ModelError, ShapeError: as ``PoseBackend.infer``.
+        """
+        wire.checked(self._networks, model, crops)
+        until = self._until(deadline_s)
+        served = self._served.get(model) or await self._ask(model, until)
+        if len(crops) == 0:
+            return served.empty()
+        size = min(served.batch_max, SLOT_CROPS) if self._memory else served.batch_max
+        if len(crops) <= size:
+            return await self._call(served, crops, until)
+        calls = (self._call(served, crops[i : i + size], until) for i in range(0, len(crops), size))
+        parts = await asyncio.gather(*calls, return_exceptions=True)
+        good: list[tuple[F32, ...]] = []
+        for part in parts:
+            if isinstance(part, BaseException):
+                raise part
+            good.append(part)
+        return wire.joined(good)
+
+    async def ready(self, *, deadline_s: float = 1.0) -> bool:
+        """Whether every network answers: a live server may have lost one. Asks those that have been silent."""
+        old = time.monotonic() - FRESH_S
+        try:
+            for name, net in self._networks.items():
+                if self._answered.get(name, old) <= old:
+                    await self.infer(name, wire.blank(net), deadline_s=deadline_s)
+        except FormcheckError:
+            return False
+        return True
+
+    async def wait_ready(self, timeout_s: float) -> None:
+        """Returns when every network answers.
+
+        Raises:
+            UnavailableError: not within ``timeout_s``.
+            ModelError: the server does not have what the profile needs.
+        """
+        until = time.monotonic() + timeout_s
+        for name, net in self._networks.items():
+            while True:
+                try:
+                    await self.infer(name, wire.blank(net), deadline_s=max(until - time.monotonic(), 0.0))
+                    break
+                except UnavailableError:
+                    if time.monotonic() + 0.1 > until:
+                        raise
+                    await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        """Ends the connection; calls on their way fail."""
+        if self._memory:
+            await self._forget(self._memory)
+        if self._channel:
+            await self._channel.close()
+            self._channel = None
+
+    def _stub(self) -> GRPCInferenceServiceStub:
+        if self._channel is None:  # not before: it belongs to the running loop
+            self._channel = grpc.aio.insecure_channel(self.target, options=wire.CHANNEL_OPTIONS)
+            self._calls = GRPCInferenceServiceStub(self._channel)
+        return self._calls
+
+    async def _ask(self, model: str, until: float) -> Served:
+        """What the server says of a network."""
+        wanted = service_pb2.ModelConfigRequest(name=model)
+        try:
+            answer = await self._stub().ModelConfig(wanted, timeout=self._left_s(model, until))
+        except grpc.RpcError as e:
+            raise self._failed(model, e) from None
+        self._served[model] = Served.of(answer.config)
+        return self._served[model]
+
+    async def _call(self, served: Served, crops: NDArray[np.uint8], until: float) -> tuple[F32, ...]:
+        """One request, within the in-flight limit."""
+        model, entered, sent, error = served.name, time.monotonic(), None, ""
+        try:
+            async with self._slot(model, until) as slot:
+                sent = time.monotonic()
+                return wire.outputs(served, len(crops), await self._send(model, crops, slot, until))
+        except grpc.RpcError as e:
+            failed = self._failed(model, e)
+            error = type(failed).__name__
+            raise failed from None
+        except BaseException as e:
+            error = type(e).__name__
+            raise
+        finally:
+            self._done(model, len(crops), entered, sent, error)
+
+    @asynccontextmanager
+    async def _slot(self, model: str, until: float) -> AsyncGenerator[int]:
+        try:
+            async with asyncio.timeout(until - time.monotonic()):
+                await self._free.acquire()
+        except TimeoutError:
+            self._left_s(model, until)
+            raise
+        slot = self._slots.pop()
+        try:
+            yield slot
+        finally:
+            self._slots.append(slot)
+            self._free.release()
+
+    async def _send(
+        self, model: str, crops: NDArray[np.uint8], slot: int, until: float
+    ) -> service_pb2.ModelInferResponse:
+        stub, left_s = self._stub(), self._left_s(model, until)
+        if self._memory is None:
+            return await stub.ModelInfer(wire.request(model, crops, left_s), timeout=left_s)
+        message = wire.request(model, crops, left_s, self._memory.put(slot, crops))
+        try:
+            return await stub.ModelInfer(message, timeout=left_s)
+        except grpc.RpcError as e:
+            if not wire.forgot_memory(e.code(), e.details()):
+                raise
+        # The first request of all, or the first after the server was started again.
+        with _except(grpc.StatusCode.ALREADY_EXISTS):
+            await stub.SystemSharedMemoryRegister(self._memory.registration(), timeout=self._left_s(model, until))
+        return await stub.ModelInfer(message, timeout=self._left_s(model, until))
+
+    async def _forget(self, memory: SharedCrops) -> None:
+        """Tells the server to let go of the memory; right after an inference it may refuse once."""
+        wanted = service_pb2.SystemSharedMemoryUnregisterRequest(name=memory.name)
+        for _ in range(3):
+            try:
+                await self._stub().SystemSharedMemoryUnregister(wanted, timeout=1.0)
+                break
+            except grpc.RpcError:
+                await asyncio.sleep(0.05)
+        memory.close()
+        self._memory = None
+
+
+class TritonBackend(_Backend):
+    """``PoseBackend`` for threads; may be called from several at once. See ``_Backend`` for what it takes."""
+
+    def __init__(
+        self,
+        target: str,
+        profile: Profile,
+        *,
+        deadline_s: float = 2.0,
+        in_flight_max: int = 16,
+        observe: Callable[[Call], None] | None = None,
+    ) -> None:
+        super().__init__(target, profile, deadline_s=deadline_s, in_flight_max=in_flight_max, observe=observe)
+        self._channel = grpc.insecure_channel(target, options=wire.CHANNEL_OPTIONS)
+        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._free = threading.BoundedSemaphore(in_flight_max)
+
+    def infer(self, model: str, crops: NDArray[np.uint8], *, deadline_s: float | None = None) -> tuple[F32, ...]:
+        """As ``AsyncTritonBackend.infer``."""
+        wire.checked(self._networks, model, crops)
+        until = self._until(deadline_s)
+        served = self._served.get(model) or self._ask(model, until)
+        size = served.batch_max
+        parts = [self._call(served, crops[i : i + size], until) for i in range(0, len(crops), size)]
+        return wire.joined(parts) if parts else served.empty()
+
+    def close(self) -> None:
+        """Ends the connection; calls on their way fail."""
+        self._channel.close()
+
+    def _ask(self, model: str, until: float) -> Served:
+        wanted = service_pb2.ModelConfigRequest(name=model)
+        try:
+            answer = self._stub.ModelConfig(wanted, timeout=self._left_s(model, until))
+        except grpc.RpcError as e:
+            raise self._failed(model, e) from None
+        self._served[model] = Served.of(answer.config)
+        return self._served[model]
+
+    def _call(self, served: Served, crops: NDArray[np.uint8], until: float) -> tuple[F32, ...]:
+        model, entered, sent, error = served.name, time.monotonic(), None, ""
+        try:
+            with self._slot(model, until):
+                sent = time.monotonic()
+                left_s = self._left_s(model, until)
+                answer = self._stub.ModelInfer(wire.request(model, crops, left_s), timeout=left_s)
+                return wire.outputs(served, len(crops), answer)
+        except grpc.RpcError as e:
+            failed = self._failed(model, e)
+            error = type(failed).__name__
+            raise failed from None
+        except BaseException as e:
+            error = type(e).__name__
+            raise
+        finally:
+            self._done(model, len(crops), entered, sent, error)
+
+    @contextmanager
+    def _slot(self, model: str, until: float) -> Generator[None]:
+        while not self._free.acquire(timeout=self._left_s(model, until)):
+            pass
+        slot = self._slots.pop()
+        try:
+            yield
+        finally:
+            self._slots.append(slot)
+            self._free.release()
+
+
+@contextmanager
+def _except(code: grpc.StatusCode) -> Generator[None]:
+    """Passes over failures of this kind."""
+    try:
+        yield
+    except grpc.RpcError as e:
+        if e.code() is not code:
+            raise
