@@ -15,6 +15,7 @@ from services.ingest.adapters.file_reader import FileReader
 from services.ingest.adapters.jobs import Job
 from services.ingest.adapters.jpeg import decode_jpeg, encode_jpeg
 from services.ingest.adapters.media import VideoReader
+from services.ingest.adapters.readers import ReaderFactory
 from services.ingest.adapters.supervisor import FilePosition, Start, Supervisor, Tuning, run_until
 from services.ingest.core.lifecycle import Outcome, StreamState
 from services.ingest.core.streams import Mode, StreamSpec
@@ -56,9 +57,17 @@ def sink() -> Recorder:
     return Recorder(keep_jpeg=True)
 
 
+@pytest.fixture(scope="module")
+def factory() -> Iterator[ReaderFactory]:
+    running = ReaderFactory()
+    running.open()
+    yield running
+    running.close()
+
+
 @pytest.fixture
-def supervisor(sink: Recorder) -> Iterator[Supervisor]:
-    with Supervisor(sink, tuning=QUICK) as running:
+def supervisor(sink: Recorder, factory: ReaderFactory) -> Iterator[Supervisor]:
+    with Supervisor(sink, tuning=QUICK, factory=factory) as running:
         yield running
 
 
@@ -103,13 +112,13 @@ def test_a_taker_that_is_full_holds_the_file_back_and_loses_nothing(
 
 
 def test_a_crash_of_the_reader_or_the_service_neither_loses_nor_doubles_a_frame(
-    sink: Recorder, clip: Path, whole: list
+    sink: Recorder, clip: Path, whole: list, factory: ReaderFactory
 ) -> None:
     def take(supervisor: Supervisor, up_to: int) -> None:
         assert run_until(supervisor, lambda: len(sink.frames["gym/clip"]) >= up_to, PATIENCE_S)
         sink.blocked.add("gym/clip")
 
-    with Supervisor(sink, tuning=QUICK) as first:
+    with Supervisor(sink, tuning=QUICK, factory=factory) as first:
         first.apply(recording(clip))
         take(first, 30)
         assert run_until(first, lambda: first.status()[0].reader_pid is not None, PATIENCE_S)
@@ -120,7 +129,7 @@ def test_a_crash_of_the_reader_or_the_service_neither_loses_nor_doubles_a_frame(
         position = first.status()[0].position
     sink.blocked.clear()
     sink._state.clear()
-    with Supervisor(sink, tuning=QUICK) as second:
+    with Supervisor(sink, tuning=QUICK, factory=factory) as second:
         second.apply(recording(clip), Start(position=position))
         assert run_until(second, lambda: ended(sink), PATIENCE_S)
     assert content(sink.frames["gym/clip"]) == whole

@@ -48,7 +48,7 @@ class FileReader:
             if job.after_s is None or job.after_s <= _REREAD_S:
                 complete = self._pass(None)
             else:
-                complete = self._pass(job.after_s - _WARM_UP_S) or self._stopped.is_set() or self._pass(None)
+                complete = self._pass(max(0.0, job.after_s - _WARM_UP_S)) or self._stopped.is_set() or self._pass(None)
         except InputError as error:
             return End(Outcome.FATAL, "unreadable", str(error))
         except OSError:

@@ -27,7 +27,7 @@ class Reader:
         self.exit_code: int | None = None  # negative = killed by a signal
         self.closed = False
         self.started_s = started_s
-        self.heard_s = started_s
+        self.heard_s = started_s  # when it last said something, or was seen to run
         self._inbox = Inbox()
         self._outbox = bytearray()
         connection.setblocking(False)
@@ -146,6 +146,7 @@ class ReaderFactory:
                 continue
             if "pid" in message:
                 reader.pid = message["pid"]
+                reader.heard_s = time.monotonic()
             else:
                 reader.exit_code = message["exit"]
                 del self._readers[reader.number]

@@ -33,7 +33,8 @@ from services.ingest.core.streams import JPEG_QUALITY, Counters, StreamEvent, St
 if TYPE_CHECKING:
     from services.ingest.adapters.supervisor import Sink
 
-_FILE_HUNG_S: Final = 60.0
+_HUNG_S: Final = 60.0
+"""A file's reader that is waited for says something in this time, and a reader process has started."""
 _EXIT_AWAITED_S: Final = 2.0
 
 
@@ -283,6 +284,7 @@ class Stream:
         self._processed.update(self._sent, now_s)
         gone = self._reap(now_s)
         self._heartbeat(now_s)
+        self.hand_on()
         return gone
 
     def _reap(self, now_s: float) -> Reader | None:
@@ -295,7 +297,8 @@ class Stream:
             return self._detach()
         quiet_s = now_s - reader.heard_s
         starved = self.spec.live or not self._waiting
-        if not reader.closed and quiet_s > (self._tuning.silent_s if self.spec.live else _FILE_HUNG_S) and starved:
+        allowed_s = self._tuning.silent_s if self.spec.live and reader.pid is not None else _HUNG_S
+        if not reader.closed and quiet_s > allowed_s and starved:
             self._over(End(Outcome.LOST, "hung", f"The reader has not been heard for {quiet_s:.0f} s."), now_s)
             return self._detach()
         if not reader.closed or (self._waiting and not self.spec.live):
@@ -322,7 +325,6 @@ class Stream:
         if now_s - self._marked_s >= self._tuning.mark_every_s:
             connected = self.state in FLOWING or self.state is StreamState.STALLED
             self._mark(MarkKind.HEARTBEAT, self._tuning.mark_lag_s if connected else 0.0)
-            self.hand_on()
 
     def _mark(self, kind: MarkKind, lag_s: float = 0.0) -> None:
         self._marked_s = time.monotonic()

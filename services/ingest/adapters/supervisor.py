@@ -76,17 +76,20 @@ class Supervisor:
         sink: takes frames, marks and events.
         wall: the wall clock, s since 1970.
         observe: is told what each frame took, for metrics.
+        factory: of reader processes; None = one of its own, closed with it.
     """
 
     def __init__(
         self, sink: Sink, *, tuning: Tuning = DEFAULTS, wall: Callable[[], float] = time.time,
         observe: Callable[[StreamSpec, FrameCost], None] = lambda spec, cost: None,
+        factory: ReaderFactory | None = None,
     ) -> None:  # fmt: skip
         self._sink = sink
         self._observe = observe
         self._tuning = tuning
         self._wall = wall
-        self._factory = ReaderFactory()
+        self._factory = factory or ReaderFactory()
+        self._owns_factory = factory is None
         self._streams: dict[str, Stream] = {}
         self._selector = selectors.DefaultSelector()
         self._next_tick_s = 0.0
@@ -181,7 +184,8 @@ class Supervisor:
             self._factory.poll()
             self._part()
             time.sleep(0.01)
-        self._factory.close()
+        if self._owns_factory:
+            self._factory.close()
         self._selector.close()
 
     def _tend(self, stream: Stream) -> None:
