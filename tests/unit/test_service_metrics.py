@@ -154,6 +154,30 @@ def test_a_streams_series_show_rates_and_go_with_it() -> None:
     assert _samples(metrics)["formcheck_ingest_streams"] == {(("state", "RUNNING"),): 0}
 
 
+def test_totals_told_once_a_second_become_rates_and_counters() -> None:
+    clock = Clock()
+    metrics = ServiceMetrics("ingest", clock)
+
+    def tell(stream: StreamKey, seconds: int) -> None:
+        metrics.streams.totals(
+            stream, delivered=25 * seconds, finished=10 * seconds, skipped={"RATE": 15 * seconds}, reconnects=1
+        )
+
+    for second in range(1, 13):
+        clock.now_s += 1
+        tell(KEY, second)
+    got = _samples(metrics)
+    assert got["formcheck_ingest_camera_fps"][_stream()] == pytest.approx(25)
+    assert got["formcheck_ingest_processed_fps"][_stream()] == pytest.approx(10)
+    assert got["formcheck_ingest_skipped_frames_total"][_stream("RATE")] == 180
+    assert got["formcheck_ingest_reconnects_total"][_stream()] == 1
+    tell(KEY, 2)  # its reader was started again
+    tell(StreamKey("gym", "cam-1", "s2"), 3)
+    got = _samples(metrics)
+    assert got["formcheck_ingest_skipped_frames_total"][_stream("RATE")] == 180 + 30 + 45
+    assert got["formcheck_ingest_reconnects_total"][_stream()] == 2  # equal totals of one session are no growth
+
+
 def test_the_end_of_an_old_session_leaves_the_new_ones_series() -> None:
     metrics = ServiceMetrics("pose")
     metrics.handled(KEY, 0.001)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,6 +54,7 @@ class _Stream:
     processed: RateMeter = field(default_factory=RateMeter)
     skipped: Counter[str] = field(default_factory=Counter)
     reconnects: int = 0
+    told: dict[str, int] = field(default_factory=dict)
     last_s: float | None = None
 
 
@@ -90,6 +91,28 @@ class StreamTable:
         with self._lock:
             self._entry(stream).reconnects += 1
 
+    def totals(
+        self, stream: StreamKey, *, delivered: int, finished: int, skipped: Mapping[str, int], reconnects: int
+    ) -> None:
+        """For a stage that counts by itself: everything since the session began, told about once a second.
+
+        A total that is smaller than the last one has begun anew (a new session, a restarted reader).
+        """
+        with self._lock:
+            entry, now_s = self._entry(stream), self._clock()
+            news = {"delivered": delivered, "finished": finished, "reconnects": reconnects}
+            news |= {f"skipped {reason}": count for reason, count in skipped.items()}
+            grown = {name: _growth(entry.told.get(name, 0), count) for name, count in news.items()}
+            entry.told.update(news)
+            if grown["delivered"]:
+                entry.camera.add(now_s, grown["delivered"])
+                entry.last_s = now_s
+            if grown["finished"]:
+                entry.processed.add(now_s, grown["finished"])
+            entry.reconnects += grown["reconnects"]
+            for reason in skipped:
+                entry.skipped[reason] += grown[f"skipped {reason}"]
+
     def ended(self, stream: StreamKey) -> None:
         """The series go, unless a newer session of the same stream has them now."""
         with self._lock:
@@ -123,8 +146,14 @@ class StreamTable:
         entry = self._streams.get(key)
         if entry is None:
             entry = self._streams[key] = _Stream(stream.session_id, self._clock())
-        entry.session_id = stream.session_id
+        if entry.session_id != stream.session_id:
+            entry.session_id = stream.session_id
+            entry.told.clear()
         return entry
+
+
+def _growth(before: int, now: int) -> int:
+    return now - before if now >= before else now
 
 
 def _family(definition: Definition, service: str) -> CounterMetricFamily | GaugeMetricFamily:
