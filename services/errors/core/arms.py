@@ -1,11 +1,16 @@
 """Measures of arms: elbow and upper-arm angles, drift, evenness, flare."""
 
+from typing import Final
+
 import numpy as np
 
 from services.errors.core.body import F64, SIDES, percentile
 from services.errors.core.curves import Reading, Readings, Rep, angle_deg
 from services.errors.core.registry import measure
 from services.errors.core.trunk import trunk_sides
+
+HEIGHT_GAIN: Final = 1.4
+"""How much less sure forward distances are that come from heights."""
 
 
 def _gain(rep: Rep) -> float:
@@ -142,8 +147,11 @@ def elbow_out(rep: Rep) -> Readings:
 @measure("elbow_behind_norm")
 def elbow_behind(rep: Rep) -> Readings:
     """How far behind the line of the torso the elbow is drawn at the turn, torso lengths (rows)."""
+    sides = tuple(s for s in rep.active if s in trunk_sides(rep))
     gain = rep.sagittal_gain
-    if gain is None or rep.view.facing == 0:
+    if gain is None:
+        return rep.per_side(lambda s: _behind_by_height(rep, s), sides)
+    if rep.view.facing == 0:
         return {}
     torso = rep.body.torso() * (gain, 1.0)
     length = np.maximum(np.linalg.norm(torso, axis=-1, keepdims=True), 1e-9)
@@ -153,7 +161,16 @@ def elbow_behind(rep: Rep) -> Readings:
         offset = (rep.body.segment("upper_arm", side) * (gain, 1.0) * back).sum(axis=-1)
         return rep.extreme(offset / rep.body.torso_px, rep.top, 70, gain)
 
-    return rep.per_side(read, tuple(s for s in rep.active if s in trunk_sides(rep)))
+    return rep.per_side(read, sides)
+
+
+def _behind_by_height(rep: Rep, side: str) -> Reading | None:
+    """Seen along its plane, an upper arm rises over the line of a bent torso by what its height says. A torso that is
+    never seen upright looks longer in its foreshortening, that is less bent, than it is: the error is to the elbow's
+    credit."""
+    behind = np.radians(rep.arm_level(side) + 90.0 - rep.lean)
+    reach = rep.body.length_px[f"{side}_upper_arm"] / rep.body.torso_px
+    return rep.extreme(reach * np.sin(np.clip(behind, -np.pi / 2, np.pi / 2)), rep.top, 70, HEIGHT_GAIN)
 
 
 @measure("arm_flare_deg")

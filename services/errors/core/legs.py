@@ -1,10 +1,15 @@
 """Measures of legs: depth, knees in and forward, step, heels, and how far weights hang from the legs."""
 
+from typing import Final
+
 import numpy as np
 
 from services.errors.core.body import F64, SIDES
 from services.errors.core.curves import Reading, Readings, Rep
 from services.errors.core.registry import measure
+
+STEP_MIN: Final = 0.25
+"""Feet so far apart, forward, in torso lengths, stand one before the other."""
 
 
 def front_leg(rep: Rep) -> tuple[str, ...]:
@@ -16,7 +21,7 @@ def front_leg(rep: Rep) -> tuple[str, ...]:
             for s in SIDES
         }
         left, right = ahead["left"], ahead["right"]
-        if left is not None and right is not None and abs(left - right) > 0.25:
+        if left is not None and right is not None and abs(left - right) > STEP_MIN:
             return ("left",) if left > right else ("right",)
         return SIDES
     # Towards the camera is lower in the picture; its shank stays upright while the other one lies down.
@@ -49,16 +54,28 @@ def knee_flexion(rep: Rep) -> Readings:
 
 @measure("knee_past_ankle_norm")
 def knee_past_ankle(rep: Rep) -> Readings:
-    """How far the (front) knee comes before its ankle, torso lengths; the toes lie about 0.35 before it."""
+    """How far the front knee comes before its ankle about the turn, torso lengths; the toes lie about 0.35 before it.
+
+    Networks exchange the legs for a moment, mostly where one hides the other, and smoothing draws both through the
+    middle then. So the front foot is told anew at every moment, whatever it is called; moments at which the feet are
+    not apart or the shank has no shank's length are left out; and the reading is the shank's lean times its length.
+    """
     gain = rep.sagittal_gain
     if gain is None or rep.view.facing == 0:
         return {}
-
-    def read(side: str) -> Reading | None:
-        ahead = -rep.body.segment("shank", side)[:, 0] * rep.view.facing * gain / rep.body.torso_px
-        return rep.extreme(ahead, rep.body.whole, 94, gain)
-
-    return rep.per_side(read, front_leg(rep))
+    body, forward = rep.body, rep.view.facing * gain
+    left, right = (body.joint(f"{s}_ankle")[:, 0] * forward / body.torso_px for s in SIDES)
+    ahead = {"left": left - right > STEP_MIN, "right": right - left > STEP_MIN}
+    curve = np.full(len(rep.times_s), np.nan)
+    for side in SIDES:
+        shank, usual = -body.segment("shank", side) * (forward, 1.0), body.length_px[f"{side}_shank"]
+        length = np.linalg.norm(shank, axis=-1)
+        sound = ahead[side] & (length > 0.7 * usual) & (length < 1.3 * usual)
+        share = shank[:, 0] / np.maximum(length, 1e-9)
+        curve = np.where(sound, share * usual / body.torso_px, curve)
+    side = max(SIDES, key=lambda s: np.count_nonzero(ahead[s] & rep.top))
+    reading = rep.extreme(curve, rep.top, 60, gain)
+    return rep.per_side(lambda _: reading, (side,))
 
 
 @measure("knee_valgus_norm")

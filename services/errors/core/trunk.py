@@ -157,12 +157,23 @@ def head_drop(rep: Rep) -> Readings:
 
 @measure("hip_drop_norm")
 def hip_drop(rep: Rep) -> Readings:
-    """How far the hips sink over the ankles on the way out from where they start, torso lengths."""
-    height = (rep.body.joint("hips") - rep.body.joint("ankles"))[:, 1] / rep.body.torso_px
-    tall = rep.extreme(height, rep.start | rep.way_out, 70)
+    """How far the hips, and the head with them, sink over the ankles on the way out from where they start, torso lengths.
+
+    Arms and weights before the trunk draw the hips that a network sees about by a tenth of the torso; the head is
+    free of that, and sinks as far when the knees bend.
+    """
+    ankles = rep.body.joint("ankles")[:, 1]
     # A dip before the drive is short, and may begin before the arms are seen to move.
     early = rep.body.mask(rep.body.bounds.onset_s - 0.25, rep.turn_s)
-    return {} if tall is None else rep.single(rep.extreme(tall.value - height, early, 95))
+    drops: list[F64] = []
+    for name in ("hips", "ears", "nose"):
+        height = (rep.body.joint(name)[:, 1] - ankles) / rep.body.torso_px
+        tall = rep.extreme(height, rep.start | rep.way_out, 70)
+        if tall is not None:
+            drops.append(tall.value - height)
+        elif name == "hips":
+            return {}
+    return rep.single(rep.extreme(np.min(drops, axis=0), early, 95))
 
 
 @measure("hip_shift_norm")
