@@ -119,7 +119,8 @@ class TestTritonBackend(PoseBackendContract):
     """A real Triton server, asked from threads."""
 
     @pytest.fixture(scope="class")
-    def backend(self, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
+    @classmethod
+    def backend(cls, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
         triton = TritonBackend(shared_server(request.config).grpc_target, profile, deadline_s=60)
         yield triton
         triton.close()
@@ -129,7 +130,13 @@ class TestAsyncTritonBackend(PoseBackendContract):
     """The same, asked from an event loop: how the pose service does it."""
 
     @pytest.fixture(scope="class")
-    def backend(self, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
+    @classmethod
+    def profile(cls) -> Profile:
+        return Profile.get("movenet")  # the networks are the same ones; one profile shows what is special here
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
         triton = InOtherThread(shared_server(request.config).grpc_target, profile)
         yield triton
         triton.close()

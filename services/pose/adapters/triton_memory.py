@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2
+from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
 
 from services.common.errors import ConfigError
 from services.pose.adapters.triton_wire import Place

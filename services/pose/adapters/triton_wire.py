@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
-from tritonclient.grpc import service_pb2
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
+from tritonclient.grpc.model_config_pb2 import ModelConfig  # type: ignore[import-untyped]
 
 from services.common.errors import FormcheckError, ModelError, ShapeError
 from services.common.types import F32

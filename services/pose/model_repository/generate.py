@@ -25,7 +25,7 @@ from pathlib import Path
 import onnx
 from google.protobuf import text_format
 from onnx import TensorProto
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup  # type: ignore[import-untyped]
 
 from services.common.errors import FormcheckError, ModelError
 from services.pose.adapters.models import ensure_models, model_path
@@ -147,7 +147,7 @@ def _backend(target: Target) -> str:
 
 
 def _type(tensor: Tensor) -> str:
-    return {TensorProto.UINT8: "TYPE_UINT8", TensorProto.FLOAT: "TYPE_FP32"}[tensor.kind]
+    return "TYPE_UINT8" if tensor.kind == TensorProto.UINT8 else "TYPE_FP32"
 
 
 def plan_command(name: str, signature: Signature) -> str:

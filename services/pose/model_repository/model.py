@@ -47,7 +47,8 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response per request, in their order. Whom nobody waits for any more is not computed."""
         waiting = [r for r in requests if not r.is_cancelled()]
-        crops = [np.from_dlpack(pb_utils.get_input_tensor_by_name(r, "crops")) for r in waiting]
+        given = (pb_utils.get_input_tensor_by_name(r, "crops") for r in waiting)
+        crops = [np.asarray(np.from_dlpack(tensor), np.uint8) for tensor in given]
         try:
             answers = iter([self._response(outputs) for outputs in self._infer(crops)])
         except Exception as e:  # onnxruntime raises its own, undocumented classes
