@@ -327,7 +327,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()
-        with KafkaCluster(Path(folder), brokers=arguments.brokers) as cluster:
+        with KafkaCluster(Path(folder), brokers=arguments.brokers, quick=True) as cluster:
             tell(f"{arguments.brokers} broker(s) formatted, started, ready", f"{time.monotonic() - began:.1f} s")
             cluster.create_topics([Topic(IN, partitions=4), Topic(OUT, partitions=4)])
             config = KafkaConfig(cluster.bootstrap)

@@ -15,10 +15,10 @@ from services.common.kafka.messages import MESSAGE_HEADER, Record, decode, encod
 from services.common.processor import Mark, MarkKind
 from services.common.types import PoseFrame, Repetition, Status, StreamKey
 from services.segment.core.processor import SegmentProcessor
-from tests.support.kafka import TopicReader, send, values_by_key, wait_for, workers, write
+from tests.support.kafka import PATIENCE, TopicReader, send, values_by_key, wait_for, workers, write
 from tests.unit.segment_scene import lifter, network, pose_frames
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 * PATIENCE)]
 
 EXERCISES = ("bicep_curl", "lateral_raise", "squat", "shoulder_press")
 FPS = 12.5

@@ -24,6 +24,8 @@ from services.local.stack.kafka import KafkaCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTITIONS = 4
+PATIENCE = float(os.environ.get("FORMCHECK_TEST_PATIENCE", "1"))
+"""How many times slower than a quiet machine this one is: stretches every time-out."""
 
 
 @contextmanager
@@ -44,7 +46,13 @@ def _alive(pid: int) -> bool:
 
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``host:port`` of a broker that the processes of this test run share: the first starts it, the last stops it."""
+    """``host:port`` of a broker that the processes of this test run share: the first starts it, the last stops it.
+
+    ``FORMCHECK_TEST_KAFKA=host:port`` uses one that runs already.
+    """
+    if given := os.environ.get("FORMCHECK_TEST_KAFKA"):
+        yield given
+        return
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "kafka"
     cluster: KafkaCluster | None = None
@@ -78,11 +86,22 @@ def kafka_config(kafka_broker: str) -> KafkaConfig:
     """All topics of the system, for this test alone."""
     prefix = f"{uuid.uuid4().hex[:8]}-"
     create_topics(kafka_broker, TOPICS, partitions=PARTITIONS, prefix=prefix)
-    return KafkaConfig(kafka_broker, prefix=prefix)
+    return config_of(kafka_broker, prefix)
+
+
+def config_of(bootstrap: str, prefix: str, instance: str = "0") -> KafkaConfig:
+    """The defaults of the services, with patience."""
+    return KafkaConfig(
+        bootstrap,
+        prefix=prefix,
+        instance=instance,
+        session_timeout_ms=int(6000 * PATIENCE),
+        transaction_timeout_ms=int(5000 * PATIENCE),
+    )
 
 
 def wait_for(done: Callable[[], Any], timeout_s: float, what: str = "") -> None:
-    deadline_s = time.monotonic() + timeout_s
+    deadline_s = time.monotonic() + timeout_s * PATIENCE
     while not done():
         assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what or done}"
         time.sleep(0.05)
@@ -128,7 +147,7 @@ class TopicReader:
         """All that is committed now, past whatever transactions are open."""
         with closing(make_admin(self._config.bootstrap)) as admin:
             ends = end_offsets(admin, self._partitions)
-        deadline_s = time.monotonic() + 30
+        deadline_s = time.monotonic() + 30 * PATIENCE
         while any((self._consumer.position(tp) or 0) < end for tp, end in ends.items()):
             assert time.monotonic() < deadline_s, "the topic's end cannot be read"
             self.read()
@@ -165,8 +184,14 @@ class Worker:
         """SIGTERM; returns the seconds until it ended, which must be well."""
         began_s = time.monotonic()
         self._process.terminate()
-        assert self._process.wait(15) == 0
-        return time.monotonic() - began_s
+        assert self._process.wait(15 * PATIENCE) == 0
+        return (time.monotonic() - began_s) / PATIENCE
+
+    def tell_where(self) -> None:
+        """Where its threads are, on stderr: for a test that has failed."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
 
     def close(self) -> None:
         if self._process.poll() is None:
@@ -187,6 +212,10 @@ def workers() -> Iterator[Callable[[KafkaConfig, str, str], Worker]]:
 
     try:
         yield start
+    except BaseException:
+        for worker in started:
+            worker.tell_where()
+        raise
     finally:
         for worker in started:
             worker.close()

@@ -1,5 +1,6 @@
 """A runner in a process that tests kill: ``python -m tests.support.kafka_worker BOOTSTRAP PREFIX INSTANCE STAGE``."""
 
+import faulthandler
 import logging
 import random
 import signal
@@ -10,11 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from services.common import codec, topics
-from services.common.kafka.clients import KafkaConfig
 from services.common.kafka.runner import Runner
 from services.common.kafka.stage import Stage
 from services.common.processor import Mark
 from services.common.types import PoseFrame, Repetition, StreamKey
+from tests.support.kafka import config_of
 
 
 def segment_stage() -> Stage:
@@ -68,9 +69,11 @@ def elsewhere_stage() -> Stage:
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    faulthandler.register(signal.SIGUSR1)
+    logging.getLogger("kafka").setLevel(logging.ERROR)
     bootstrap, prefix, instance, name = sys.argv[1:]
     stage = {"segment": segment_stage, "elsewhere": elsewhere_stage}[name]()
-    runner = Runner(stage, KafkaConfig(bootstrap, prefix=prefix, instance=instance))
+    runner = Runner(stage, config_of(bootstrap, prefix, instance))
     signal.signal(signal.SIGTERM, lambda *_: runner.stop())
 
     def say_ready() -> None:

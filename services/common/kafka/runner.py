@@ -36,7 +36,7 @@ _LAG_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 10.0
 _ABORTS: Final = 10
 _TROUBLES: Final = 300
-_DRAIN_S: Final = 8.0
+_DRAIN_S: Final = 5.0
 
 _Done = tuple[PartitionWork, Lane, Input, Future[Outputs]]
 
