@@ -82,6 +82,13 @@ def noisy(seed: int) -> Callable[[U8], U8]:
     return change
 
 
+def full_colour(image: U8) -> U8:
+    """Through a JPEG without colour subsampling (4:4:4)."""
+    colour = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *colour])[1]
+    return decode_jpeg(data.tobytes())
+
+
 def costs(frames: list[Frame]) -> None:
     """Encoding and decoding, and FFmpeg's own encoder straight from YUV beside it."""
     images = [frame.image for frame in frames[:: max(1, len(frames) // 30)]]
@@ -126,6 +133,7 @@ def main() -> None:
         }
         for quality in sorted({80, JPEG_QUALITY, 95}):
             ways[f"... and JPEG {quality}"] = small, scale, lambda i, q=quality: decode_jpeg(encode_jpeg(i, q))
+        ways[f"... {JPEG_QUALITY}, full colour"] = small, scale, full_colour
         height, width = whole[0].image.shape[:2]
         print(f"{path.name}: {len(whole)} frames, {width}x{height}; difference of keypoints, % of torso length")
         print(f"{'':26}{'mean':>8}{'p95':>8}{'max':>8}{'joints seen by one only':>26}")

@@ -97,7 +97,7 @@ def test_frames_arrive_paced_with_increasing_event_times(
     frames = sink.frames["gym/one"]
     times = np.array([f.time_s for f in frames])
     steps = np.diff(times) * 25  # in pictures of the camera
-    assert steps.min() > 1.5
+    assert steps.min() > 0.9
     assert np.abs(steps - steps.round()).max() < 0.3
     session_unix_s = int(frames[0].stream.session_id) / 1000
     assert session_unix_s == pytest.approx(started_unix_s, abs=1.0)
@@ -160,12 +160,13 @@ def test_a_stopped_camera_stalls_then_is_lost_and_its_neighbour_goes_on(
         supervisor.apply(camera(own.uris[0], "stopped"))
         wait(supervisor, lambda: len(sink.frames["gym/stopped"]) >= 3)
         since = decoded(supervisor, "good")
+        story = len(sink.events["gym/stopped"])
         own.signal(signal.SIGSTOP)
         supervisor.apply(camera(f"rtsp://127.0.0.1:{noise}/x", "garbage"))
         supervisor.apply(camera(f"http://127.0.0.1:{noise}/x.ts", "noise"))
         supervisor.apply(camera(f"rtsp://127.0.0.1:{mute}/x", "mute"))
         supervisor.apply(camera(f"rtsp://127.0.0.1:{free_port()}/x", "absent"))
-        wait(supervisor, lambda: {"stalled", "lost"} <= set(sink.states("gym/stopped")))
+        wait(supervisor, lambda: "lost" in sink.states("gym/stopped")[story:])
         wait(supervisor, lambda: all("lost" in sink.states(f"gym/{n}") for n in ("garbage", "noise", "mute", "absent")))
         wait(supervisor, lambda: time.monotonic() > since[0] + 6)
         own.signal(signal.SIGCONT)
@@ -173,11 +174,12 @@ def test_a_stopped_camera_stalls_then_is_lost_and_its_neighbour_goes_on(
         assert camera_fps(supervisor, since) == pytest.approx(alone_fps, rel=0.25)  # told once a second
     assert set(sink.states("gym/good")) <= {"connecting", "live", "stalled"}
     assert MarkKind.LOST not in sink.kinds("gym/good")
-    order = sink.states("gym/stopped")
-    assert order[order.index("lost") - 1] == "stalled"
-    reasons = {n: next(e.reason for e in sink.events[f"gym/{n}"] if e.target is StreamState.LOST) for n in
-               ("stopped", "garbage", "noise", "mute", "absent")}  # fmt: skip
-    assert reasons["stopped"] == "timeout"
+    lost = next(e for e in sink.events["gym/stopped"][story:] if e.target is StreamState.LOST)
+    assert "stalled" in sink.states("gym/stopped")[story : sink.events["gym/stopped"].index(lost)]
+    assert lost.reason == "timeout"
+    assert lost.detail.endswith("sends nothing any more (3 s)")
+    bad = ("garbage", "noise", "mute", "absent")
+    reasons = {n: next(e.reason for e in sink.events[f"gym/{n}"] if e.target is StreamState.LOST) for n in bad}
     assert reasons["mute"] == "timeout"
     assert reasons["absent"] == "refused"
     assert {reasons["garbage"], reasons["noise"]} <= {"garbage", "timeout", "eof", "reset", "unreachable", "broken"}
@@ -228,7 +230,8 @@ def test_streams_are_changed_paused_and_removed_while_running(
     supervisor.apply(replace(spec, uri=cameras.uris[1]))
     changed = next(e for e in sink.events["gym/one"] if e.reason == "changed")
     assert changed.target is StreamState.CONNECTING
-    wait(supervisor, lambda: sink.states("gym/one")[-1] == "live" and sink.events["gym/one"][-1].unix_s > changed.unix_s)
+    since = sink.events["gym/one"].index(changed)
+    wait(supervisor, lambda: "live" in sink.states("gym/one")[since:])
     wait(supervisor, lambda: supervisor.status()[0].reader_pid is not None)
     last = supervisor.status()[0]
     supervisor.remove("gym/one")
@@ -272,9 +275,7 @@ def test_a_locked_camera_fails_with_a_clear_reason_and_opens_with_the_password(
         wait(supervisor, lambda: len(sink.frames["gym/one"]) >= 3)
 
 
-def test_another_replica_goes_on_with_the_session(
-    sink: Recorder, cameras: TestCameras, factory: ReaderFactory
-) -> None:
+def test_another_replica_goes_on_with_the_session(sink: Recorder, cameras: TestCameras, factory: ReaderFactory) -> None:
     spec = camera(cameras.uris[0])
     with Supervisor(sink, tuning=QUICK, factory=factory) as first:
         first.apply(spec)

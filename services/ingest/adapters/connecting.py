@@ -1,5 +1,6 @@
 """Opening cameras, and telling in a word and a sentence why one does not answer."""
 
+import time
 from typing import Final
 
 import av
@@ -62,12 +63,14 @@ def open_camera(
     Raises:
         ReaderEnd: it cannot be opened.
     """
+    started_s = time.monotonic()
     try:
         container = av.open(
             uri, metadata_errors="replace", options=options(uri, transport), timeout=(open_timeout_s, read_timeout_s)
         )
     except (av.FFmpegError, ValueError) as error:
-        raise ReaderEnd(explain(error, uri, opening=True, timeout_s=open_timeout_s)) from error
+        waited_s = time.monotonic() - started_s
+        raise ReaderEnd(explain(error, uri, opening=True, waited_s=waited_s, timeout_s=open_timeout_s)) from error
     if not isinstance(container, InputContainer):
         raise ReaderEnd(End(Outcome.FATAL, "no_video", f"{without_password(uri)}: cannot be read from"))
     return container
@@ -92,12 +95,18 @@ _KINDS: Final[tuple[tuple[type[Exception], Outcome, str, str], ...]] = (
 )
 
 
-def explain(error: Exception, uri: str, *, opening: bool, timeout_s: float) -> End:
-    """Why a camera cannot be opened or read."""
+def explain(error: Exception | None, uri: str, *, opening: bool, waited_s: float, timeout_s: float) -> End:
+    """Why a camera cannot be opened or read. None: it came to an end.
+
+    ``waited_s``: since the last thing heard of it. FFmpeg's protocols have many words for having been interrupted by
+    a time-out; the clock tells them from others.
+    """
     name = without_password(uri)
-    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+    if waited_s >= 0.95 * timeout_s or isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
         what = "does not answer" if opening else "sends nothing any more"
         return End(_LOST, "timeout", f"{name}: {what} ({timeout_s:.0f} s)")
+    if error is None:
+        return End(Outcome.EOF, "eof", f"{name}: the camera closed the connection")
     for kind, outcome, reason, text in _KINDS:
         if isinstance(error, kind):
             return End(outcome, reason, f"{name}: {text}")

@@ -137,6 +137,8 @@ class LiveReader:
         job = self._job
         base = float(stream.time_base or 0) or 1 / 90000
         pace = _Pace() if container.format.name in _PACED else None
+        problem: av.FFmpegError | None = None
+        heard_s = time.monotonic()
         try:
             for packet in container.demux(stream):
                 if self._stopped.is_set():
@@ -149,9 +151,11 @@ class LiveReader:
                 self._clock.observe(pts_s, self.now_s())
                 self._bytes += packet.size
                 self._decode(packet, stream, base)
+                heard_s = time.monotonic()
         except av.FFmpegError as error:
-            return explain(error, job.uri, opening=False, timeout_s=job.read_timeout_s)
-        return End(Outcome.EOF, "eof", f"{without_password(job.uri)}: the camera closed the connection")
+            problem = error
+        waited_s = time.monotonic() - heard_s
+        return explain(problem, job.uri, opening=False, waited_s=waited_s, timeout_s=job.read_timeout_s)
 
     def _decode(self, packet: Packet, stream: VideoStream, base: float) -> None:
         started_s = time.thread_time()
