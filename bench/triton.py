@@ -1,8 +1,8 @@
 """Pose inference in this process against a real Triton beside it.
 
-    python -m bench.triton [--profile movenet] [--rounds 5] [--seconds 1] [--threads 0]
+    python -m bench.triton [--profile movenet] [--callers 1,4,16] [--rounds 5] [--seconds 1] [--threads 0]
 
-One crop per call, as a stream with one followed person sends it, by 1, 4 and 16 callers at once. The ways take turns
+One crop per call, as a stream with one followed person sends it, by several callers at once. The ways take turns
 in every round, so that whatever else the machine does meets all of them; the median of the rounds is printed, and of
 each round's ratio to the process itself. *CPU ms* is the processor time of everything involved, per inference: on a
 busy machine it says more than the rate.
@@ -28,7 +28,6 @@ from services.pose.adapters.triton import AsyncTritonBackend
 from services.pose.core.profiles import Profile
 from services.pose.model_repository import generate
 
-CALLERS = (1, 4, 16)
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -79,7 +78,7 @@ def through_triton(
         return count
 
     async def run() -> int:
-        backend = AsyncTritonBackend(target, profile, deadline_s=60, in_flight_max=max(CALLERS), shared_memory=shared)
+        backend = AsyncTritonBackend(target, profile, deadline_s=60, in_flight_max=callers, shared_memory=shared)
         await backend.infer(model, crop)
         until = time.perf_counter() + seconds
         count = sum(await asyncio.gather(*(work(backend, until) for _ in range(callers))))
@@ -101,10 +100,10 @@ def measure(server: TritonServer, profile: Profile, args: argparse.Namespace) ->
         "Triton": lambda n, s: through_triton(server.grpc_target, profile, model, crop, n, s, False),
         "Triton, shared memory": lambda n, s: through_triton(server.grpc_target, profile, model, crop, n, s, True),
     }
-    found = {(way, n): Rounds() for n in CALLERS for way in ways}
+    found = {(way, n): Rounds() for n in args.callers for way in ways}
     pids = (server.pid, *server.networks)
     for _ in range(args.rounds):
-        for n in CALLERS:
+        for n in args.callers:
             for way, go in ways.items():
                 used, began = cpu_s(pids), time.perf_counter()
                 count = go(n, args.seconds)
@@ -117,6 +116,7 @@ def main() -> None:
     """Prints one line per way and number of callers."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="movenet")
+    parser.add_argument("--callers", type=lambda text: [int(n) for n in text.split(",")], default=[1, 4, 16])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=0, help="per network, both ways; 0: one per core")

@@ -69,14 +69,13 @@ def test_configuration_is_that_of_the_onnx_file(
     assert inputs == [("crops", "TYPE_UINT8", [net.size_px, net.size_px, 3])]
 
 
-def test_batching_is_dynamic_and_queues_end(repository: Path, target: Target) -> None:
+def test_batching_is_dynamic_without_a_queue_policy(repository: Path, target: Target) -> None:
     for net in NETWORKS:
         config = parsed(repository, net.name)
         batching = config.dynamic_batching
         assert config.WhichOneof("scheduling_choice") == "dynamic_batching"
         assert config.max_batch_size >= max(batching.preferred_batch_size, default=1)
-        assert batching.default_queue_policy.max_queue_size > 0
-        assert batching.default_queue_policy.allow_timeout_override
+        assert not batching.HasField("default_queue_policy")
         assert (len(batching.preferred_batch_size) > 0) == (target is not Target.PYTHON)
         assert (batching.max_queue_delay_microseconds > 0) == (target is not Target.PYTHON)
 

@@ -248,8 +248,8 @@ class AsyncTritonBackend(_Backend):
     ) -> service_pb2.ModelInferResponse:
         stub, left_s = self._stub(), self._left_s(model, until)
         if self._memory is None:
-            return await stub.ModelInfer(wire.request(model, crops, left_s), timeout=left_s)
-        message = wire.request(model, crops, left_s, self._memory.put(slot, crops))
+            return await stub.ModelInfer(wire.request(model, crops), timeout=left_s)
+        message = wire.request(model, crops, self._memory.put(slot, crops))
         try:
             return await stub.ModelInfer(message, timeout=left_s)
         except grpc.RpcError as e:
@@ -318,7 +318,7 @@ class TritonBackend(_Backend):
             with self._slot(model, until):
                 sent = time.monotonic()
                 left_s = self._left_s(model, until)
-                answer = self._stub.ModelInfer(wire.request(model, crops, left_s), timeout=left_s)
+                answer = self._stub.ModelInfer(wire.request(model, crops), timeout=left_s)
                 return wire.outputs(served, len(crops), answer)
         except grpc.RpcError as e:
             failed = self._failed(model, e)

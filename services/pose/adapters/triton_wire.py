@@ -75,13 +75,9 @@ def blank(net: Network) -> NDArray[np.uint8]:
     return np.zeros((1, net.size_px, net.size_px, 3), np.uint8)
 
 
-def request(
-    model: str, crops: NDArray[np.uint8], timeout_s: float, place: Place | None = None
-) -> service_pb2.ModelInferRequest:
-    """One inference of crops (N, S, S, 3), sent along or already at ``place``; the server drops it after ``timeout_s``
-    in its queue."""
+def request(model: str, crops: NDArray[np.uint8], place: Place | None = None) -> service_pb2.ModelInferRequest:
+    """One inference of crops (N, S, S, 3), sent along or already at ``place``."""
     message = service_pb2.ModelInferRequest(model_name=model)
-    message.parameters["timeout"].int64_param = max(int(timeout_s * 1e6), 1)
     tensor = message.inputs.add(name=INPUT, datatype="UINT8", shape=crops.shape)
     if place is None:
         message.raw_input_contents.append(crops.tobytes())

@@ -48,20 +48,23 @@ class Batching:
     """How requests of many streams are put together.
 
     ``preferred``: sizes sent off at once; ``delay_us``: how long to wait for one. ``instances``: copies of the network
-    (per GPU). ``queue_max``: requests waiting beyond which more are refused, so that a late server says so.
+    (per GPU).
+
+    There is no queue policy (longest queue, time-outs), on purpose: with one, this Triton's batcher looks at its queue
+    only when an instance waits, nobody tells it when one does, and requests lie there for half a second
+    (docs/decisions/0005-triton.md). What bounds the queue are the clients: in-flight limits, and deadlines, past which the server drops a request.
     """
 
     batch_max: int
     preferred: tuple[int, ...]
     delay_us: int
     instances: int
-    queue_max: int
 
 
-_CPU = Batching(batch_max=8, preferred=(), delay_us=0, instances=1, queue_max=64)
+_CPU = Batching(batch_max=8, preferred=(), delay_us=0, instances=1)
 """A batch gains nothing on a CPU: what waits goes together, nobody is waited for; and a batch that takes long makes
 the next one's frames late."""
-_GPU = Batching(batch_max=64, preferred=(8, 16, 32), delay_us=2000, instances=2, queue_max=512)
+_GPU = Batching(batch_max=64, preferred=(8, 16, 32), delay_us=2000, instances=2)
 """Two instances: one is fed while the other computes."""
 
 BATCHING = {target: _CPU if target is Target.PYTHON else _GPU for target in Target}
@@ -124,9 +127,6 @@ def configuration(name: str, signature: Signature, target: Target, *, threads: i
     dynamic = config.dynamic_batching
     dynamic.preferred_batch_size.extend(batching.preferred)
     dynamic.max_queue_delay_microseconds = batching.delay_us
-    dynamic.default_queue_policy.max_queue_size = batching.queue_max
-    # A request carries its own deadline; past it there is nobody to answer (the default action is to refuse it).
-    dynamic.default_queue_policy.allow_timeout_override = True
     if target is Target.PYTHON:
         config.parameters["threads"].string_value = str(threads)
     if target is Target.ONNXRUNTIME_TENSORRT:
