@@ -18,10 +18,15 @@ PLANE_MIN: Final = 0.5
 """A plane of the body of which the picture shows less than this share (30°) is not measured in."""
 GAIN_MAX: Final = 1.7
 FAR_GAIN: Final = 1.8
-ACTIVE_MIN: Final = 0.16
-"""A side that moves less than this share of the other's range takes no part (alternating arms)."""
+ACTIVE_MIN: Final = 0.3
+"""A side that moves less than this share of the other's range takes no part (alternating arms): a hanging arm whose
+angle comes from its length reads up to a quarter of the raised one's range."""
 
 WORKING_MIN_DEG: Final = 15.0
+ALONE_MIN_DEG: Final = 40.0
+"""An arm that is the only one seen works where it moves that much; a supporting one gives way by half of it."""
+END_ON: Final = 0.5
+"""A segment seen shorter than this share of its length points at the camera, within 30°."""
 
 BOTH: Final = "both"
 
@@ -127,9 +132,14 @@ class Rep:
         # other one does not (the upper arm of a curl hangs, the forearm of a press stands, a raised arm spreads).
         # With both in full view (a straight arm) the picture's own angle is the better.
         lengths = self.body.length_px[f"{side}_upper_arm"] * self.body.length_px[f"{side}_forearm"]
-        shown = np.linalg.norm(up, axis=-1) * np.linalg.norm(down, axis=-1) / lengths
-        flat = np.clip((shown - 0.75) / 0.2, 0.0, 1.0)
-        return flat * angle_deg(up, down) + (1 - flat) * _arc((up * down).sum(axis=-1) / lengths)
+        seen_up, seen_down = np.linalg.norm(up, axis=-1), np.linalg.norm(down, axis=-1)
+        flat = np.clip((seen_up * seen_down / lengths - 0.75) / 0.2, 0.0, 1.0)
+        angle = flat * angle_deg(up, down) + (1 - flat) * _arc((up * down).sum(axis=-1) / lengths)
+        # With neither in view the product says 90°, whatever is so.
+        end_on = (seen_up < END_ON * self.body.length_px[f"{side}_upper_arm"]) & (
+            seen_down < END_ON * self.body.length_px[f"{side}_forearm"]
+        )
+        return np.where(end_on, np.nan, angle)
 
     def arm(self, side: str) -> F64:
         """Angle of the upper arm from hanging along the torso: 0° beside it, 90° at shoulder height, 180° overhead."""
@@ -244,7 +254,7 @@ class Rep:
         if self.movement.one_side and seen:
             # The arm that supports does not move; where it is the only one seen, nothing is known of the other.
             best = max(seen, key=lambda s: seen[s])
-            return (best,) if seen[best] >= WORKING_MIN_DEG else ()
+            return (best,) if seen[best] >= (ALONE_MIN_DEG if len(seen) < 2 else WORKING_MIN_DEG) else ()
         if self.movement.legs or self.movement.both_sides or len(seen) < 2:
             return tuple(seen) or SIDES
         most = max(seen.values())

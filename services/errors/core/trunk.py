@@ -157,7 +157,7 @@ def head_drop(rep: Rep) -> Readings:
 
 @measure("hip_drop_norm")
 def hip_drop(rep: Rep) -> Readings:
-    """How far the hips, and the head with them, sink over the ankles on the way out from where they start, torso lengths.
+    """How far hips and head sink over the ankles on the way out from where they start, torso lengths.
 
     Arms and weights before the trunk draw the hips that a network sees about by a tenth of the torso; the head is
     free of that, and sinks as far when the knees bend.
