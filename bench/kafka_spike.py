@@ -25,7 +25,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
-from services.common.kafka.clients import KafkaConfig, make_consumer, make_producer
+from services.common.kafka.clients import KafkaConfig, make_consumer, make_producer, subscribe
 from services.common.topics import Topic
 from services.local.stack.kafka import KafkaCluster
 
@@ -75,7 +75,7 @@ def open_transaction(config: KafkaConfig, name: str, group: str | None) -> None:
 def member(config: KafkaConfig, group: str) -> None:
     """The child: join a group, say so, poll until killed."""
     consumer = make_consumer(config, group=group)
-    consumer.subscribe([IN])
+    subscribe(consumer, [IN])
     while not consumer.assignment():
         consumer.poll(timeout_ms=100)
     print("open", flush=True)
@@ -133,7 +133,7 @@ def fencing(config: KafkaConfig) -> None:
     with closing(make_producer(config, transactional_id="stale")) as producer, closing(
         make_consumer(config, group="fence")
     ) as one:  # fmt: skip
-        one.subscribe([IN])
+        subscribe(one, [IN])
         while not one.assignment():
             one.poll(timeout_ms=100)
         good = one.group_metadata()
@@ -213,7 +213,7 @@ def killed_consumer(config: KafkaConfig) -> None:
         group = f"members-{sign.name}"
         process = child("--child", "member", config.bootstrap, "member", "--group", group)
         with closing(make_consumer(config, group=group)) as consumer:
-            consumer.subscribe([IN])
+            subscribe(consumer, [IN])
 
             def owns(count: int, consumer: KafkaConsumer = consumer) -> bool:
                 consumer.poll(timeout_ms=50)
@@ -230,7 +230,7 @@ def rebalance_in_transaction(config: KafkaConfig) -> None:
     with closing(make_consumer(config, group="open")) as one, closing(
         make_producer(config, transactional_id="rebalanced")
     ) as producer:  # fmt: skip
-        one.subscribe([IN])
+        subscribe(one, [IN])
         while len(one.assignment()) < 4:
             one.poll(timeout_ms=100)
         producer.init_transactions()
@@ -240,7 +240,7 @@ def rebalance_in_transaction(config: KafkaConfig) -> None:
 
         def join() -> None:
             with closing(make_consumer(config, group="open")) as two:
-                two.subscribe([IN])
+                subscribe(two, [IN])
                 while not stop.is_set():
                     two.poll(timeout_ms=100)
 

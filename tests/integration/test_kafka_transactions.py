@@ -7,7 +7,7 @@ from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from services.common import topics
-from services.common.kafka.clients import KafkaConfig, make_consumer
+from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
 from services.common.kafka.dlq import dead_letters, replay
 from services.common.kafka.messages import Record, decode
 from services.common.kafka.outgoing import Outgoing, dead_letter, outgoing
@@ -43,7 +43,7 @@ def test_offsets_of_a_member_that_lost_its_partitions_are_refused_with_all_that_
     with closing(make_consumer(kafka_config, group="g")) as consumer, closing(
         Transactions(kafka_config, "y")
     ) as transactions:  # fmt: skip
-        consumer.subscribe([kafka_config.topic(topics.POSES)])
+        subscribe(consumer, [kafka_config.topic(topics.POSES)])
         wait_for(lambda: consumer.poll(timeout_ms=100) or consumer.assignment(), 60, "an assignment")
         now = consumer.group_metadata()
         tp = TopicPartition(kafka_config.topic(topics.POSES), 0)

@@ -1,10 +1,14 @@
 """Consumers, producers and admin clients, configured alike everywhere."""
 
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+
+from services.common.errors import ConfigError
 
 MAX_MESSAGE_BYTES: Final = 1_000_000
 _RECONNECT_MAX_MS: Final = 1000  # the default of 30 s would make a short outage a long one
@@ -68,6 +72,28 @@ def make_consumer(config: KafkaConfig, *, group: str | None = None, read_committ
         **grouped,
         **config._common(),
     )
+
+
+def subscribe(
+    consumer: KafkaConsumer,
+    topics: Sequence[str],
+    listener: ConsumerRebalanceListener | None = None,
+    wait_s: float = 30.0,
+) -> None:
+    """Join the group for ``topics`` (with prefix), once their partitions are known.
+
+    kafka-python 3.0.12 may else lead a group before it knows of any partition, assign none, and stay so.
+
+    Raises:
+        ConfigError: a topic is not there within ``wait_s``.
+    """
+    deadline_s = time.monotonic() + wait_s
+    for topic in topics:
+        while not consumer.partitions_for_topic(topic):
+            if time.monotonic() > deadline_s:
+                raise ConfigError(f"Kafka has no topic '{topic}'; create the topics first (services/common/topics.py).")
+            time.sleep(0.2)
+    consumer.subscribe(topics, listener=listener)
 
 
 def make_producer(config: KafkaConfig, *, transactional_id: str | None = None, **options: Any) -> KafkaProducer:

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from services.common.errors import FormcheckError
-from services.common.kafka.clients import KafkaConfig, make_consumer
+from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
 from services.common.kafka.lane import Input, Lane
 from services.common.kafka.messages import CAPTURED_HEADER, Record
 from services.common.kafka.outgoing import Outgoing
@@ -92,6 +92,7 @@ class Runner:
 
         Raises:
             kafka.errors.KafkaError: Kafka is not there at the start, or refuses for good.
+            ConfigError: a topic is missing.
             FormcheckError: transactions fail again and again (as when two replicas bear one instance name).
         """
         self._stopping = stop or self._stopping
@@ -99,8 +100,8 @@ class Runner:
         self._consumer = make_consumer(self._config, group=self._stage.name)
         self._restorer = Restorer(self._config, self._consumer, self._stage.state)
         topics = [self._config.topic(t) for t in self._stage.inputs]
-        self._consumer.subscribe(topics, listener=_Listener(self))
         try:
+            subscribe(self._consumer, topics, _Listener(self))
             while not self._stopping.is_set():
                 self._turn_once()
             self._drain()
