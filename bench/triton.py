@@ -66,7 +66,7 @@ def in_process(backend: OnnxBackend, model: str, crop: NDArray[np.uint8], caller
 
 
 def through_triton(
-    target: str, profile: Profile, model: str, crop: NDArray[np.uint8], callers: int, seconds: float, shared: bool
+    target: str, profile: Profile, model: str, crop: NDArray[np.uint8], callers: int, seconds: float
 ) -> int:
     """The same by so many tasks of one event loop; connecting is not counted."""
 
@@ -78,7 +78,7 @@ def through_triton(
         return count
 
     async def run() -> int:
-        backend = AsyncTritonBackend(target, profile, deadline_s=60, in_flight_max=callers, shared_memory=shared)
+        backend = AsyncTritonBackend(target, profile, deadline_s=60, in_flight_max=callers)
         await backend.infer(model, crop)
         until = time.perf_counter() + seconds
         count = sum(await asyncio.gather(*(work(backend, until) for _ in range(callers))))
@@ -97,8 +97,7 @@ def measure(server: TritonServer, profile: Profile, args: argparse.Namespace) ->
     backend.infer(model, crop)
     ways: dict[str, Callable[[int, float], int]] = {
         "in process": lambda n, s: in_process(backend, model, crop, n, s),
-        "Triton": lambda n, s: through_triton(server.grpc_target, profile, model, crop, n, s, False),
-        "Triton, shared memory": lambda n, s: through_triton(server.grpc_target, profile, model, crop, n, s, True),
+        "Triton": lambda n, s: through_triton(server.grpc_target, profile, model, crop, n, s),
     }
     found = {(way, n): Rounds() for n in args.callers for way in ways}
     pids = (server.pid, *server.networks)

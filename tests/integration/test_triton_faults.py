@@ -45,10 +45,9 @@ def vanish(pid: int, within_s: float = 20.0) -> bool:
     return not lives(pid)
 
 
-@pytest.mark.parametrize("shared_memory", [False, True])
-def test_after_kill_9_and_a_new_start_calls_succeed_again(server: TritonServer, shared_memory: bool) -> None:
+def test_after_kill_9_and_a_new_start_calls_succeed_again(server: TritonServer) -> None:
     async def run() -> None:
-        backend = AsyncTritonBackend(server.grpc_target, MOVENET, shared_memory=shared_memory)
+        backend = AsyncTritonBackend(server.grpc_target, MOVENET)
         before = await backend.infer(FOLLOW, CROPS, deadline_s=60)
         assert await backend.ready(deadline_s=60)
         waiting = [asyncio.create_task(backend.infer(FOLLOW, CROPS, deadline_s=60)) for _ in range(8)]

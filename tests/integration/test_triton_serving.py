@@ -2,7 +2,6 @@
 
 import asyncio
 import urllib.request
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -188,18 +187,3 @@ def test_the_server_counts_and_times_batches(server: TritonServer, crops: np.nda
         "inference_pending_request_count",
     ):
         assert f'nv_{name}{{model="{FOLLOW}"' in said
-
-
-def test_shared_memory_says_the_same_and_leaves_nothing(server: TritonServer, crops: np.ndarray) -> None:
-    async def run() -> tuple[np.ndarray, ...]:
-        backend = AsyncTritonBackend(server.grpc_target, MOVENET, deadline_s=60, shared_memory=True)
-        many = await asyncio.gather(*(backend.infer(FOLLOW, crops[i % 6][None]) for i in range(24)))
-        assert list(Path("/dev/shm").glob("formcheck-crops-*"))
-        await backend.close()
-        return tuple(answer[0][0] for answer in many)
-
-    found = asyncio.run(run())
-    want = onnx_backend("movenet").infer(FOLLOW, crops)[0]
-    for i, answer in enumerate(found):
-        np.testing.assert_allclose(answer, want[i % 6], atol=1e-5)
-    assert not list(Path("/dev/shm").glob("formcheck-crops-*"))

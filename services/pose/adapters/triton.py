@@ -24,14 +24,11 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type:
 from services.common.errors import FormcheckError
 from services.common.types import F32
 from services.pose.adapters import triton_wire as wire
-from services.pose.adapters.triton_memory import SharedCrops
 from services.pose.adapters.triton_wire import Served, UnavailableError
 from services.pose.core.profiles import Profile
 
 __all__ = ["AsyncTritonBackend", "Call", "TritonBackend", "UnavailableError"]
 
-SLOT_CROPS = 16
-"""Crops of one request that fit in its place of shared memory; more go in several requests."""
 FRESH_S = 5.0
 """An answer as old as this still proves that a network runs."""
 
@@ -75,12 +72,12 @@ class _Backend:
         self._observe = observe
         self._served: dict[str, Served] = {}
         self._answered: dict[str, float] = {}
-        self._slots = list(range(in_flight_max))
+        self._sending: list[None] = []  # one entry per request: a list counts safely among threads
 
     @property
     def in_flight(self) -> int:
         """Requests on their way to the server and back."""
-        return self._in_flight_max - len(self._slots)
+        return len(self._sending)
 
     def _until(self, deadline_s: float | None) -> float:
         return time.monotonic() + (self._deadline_s if deadline_s is None else deadline_s)
@@ -88,11 +85,14 @@ class _Backend:
     def _left_s(self, model: str, until: float) -> float:
         left_s = until - time.monotonic()
         if left_s <= 0:
-            raise UnavailableError(
-                f"no request for {model} could be sent to Triton at {self.target} in time "
-                f"({self.in_flight} of at most {self._in_flight_max} are on their way); retry later"
-            )
+            raise self._unsent(model)
         return left_s
+
+    def _unsent(self, model: str) -> UnavailableError:
+        return UnavailableError(
+            f"no request for {model} could be sent to Triton at {self.target} in time "
+            f"({self.in_flight} of at most {self._in_flight_max} are on their way); retry later"
+        )
 
     def _failed(self, model: str, e: grpc.RpcError) -> FormcheckError:
         error = wire.failure(self.target, model, e.code(), e.details())
@@ -111,12 +111,7 @@ class _Backend:
 
 
 class AsyncTritonBackend(_Backend):
-    """For the pose service: used from one event loop.
-
-    Args:
-        shared_memory: hand crops over in shared memory; the server must be on this machine, and see its /dev/shm.
-        others: see ``_Backend``.
-    """
+    """For the pose service: used from one event loop. See ``_Backend`` for what it takes."""
 
     def __init__(
         self,
@@ -126,11 +121,8 @@ class AsyncTritonBackend(_Backend):
         deadline_s: float = 2.0,
         in_flight_max: int = 16,
         observe: Callable[[Call], None] | None = None,
-        shared_memory: bool = False,
     ) -> None:
         super().__init__(target, profile, deadline_s=deadline_s, in_flight_max=in_flight_max, observe=observe)
-        largest = max(net.size_px for net in profile.networks)
-        self._memory = SharedCrops(in_flight_max, SLOT_CROPS * largest * largest * 3) if shared_memory else None
         self._free = asyncio.Semaphore(in_flight_max)
         self._channel: grpc.aio.Channel | None = None
 
@@ -146,7 +138,7 @@ class AsyncTritonBackend(_Backend):
         served = self._served.get(model) or await self._ask(model, until)
         if len(crops) == 0:
             return served.empty()
-        size = min(served.batch_max, SLOT_CROPS) if self._memory else served.batch_max
+        size = served.batch_max
         if len(crops) <= size:
             return await self._call(served, crops, until)
         calls = (self._call(served, crops[i : i + size], until) for i in range(0, len(crops), size))
@@ -189,8 +181,6 @@ class AsyncTritonBackend(_Backend):
 
     async def close(self) -> None:
         """Ends the connection; calls on their way fail."""
-        if self._memory:
-            await self._forget(self._memory)
         if self._channel:
             await self._channel.close()
             self._channel = None
@@ -215,9 +205,10 @@ class AsyncTritonBackend(_Backend):
         """One request, within the in-flight limit."""
         model, entered, sent, error = served.name, time.monotonic(), None, ""
         try:
-            async with self._slot(model, until) as slot:
-                sent = time.monotonic()
-                return wire.outputs(served, len(crops), await self._send(model, crops, slot, until))
+            async with self._slot(model, until):
+                sent, left_s = time.monotonic(), self._left_s(model, until)
+                answer = await self._stub().ModelInfer(wire.request(model, crops), timeout=left_s)
+                return wire.outputs(served, len(crops), answer)
         except grpc.RpcError as e:
             failed = self._failed(model, e)
             error = type(failed).__name__
@@ -229,48 +220,18 @@ class AsyncTritonBackend(_Backend):
             self._done(model, len(crops), entered, sent, error)
 
     @asynccontextmanager
-    async def _slot(self, model: str, until: float) -> AsyncGenerator[int]:
+    async def _slot(self, model: str, until: float) -> AsyncGenerator[None]:
         try:
             async with asyncio.timeout(until - time.monotonic()):
                 await self._free.acquire()
         except TimeoutError:
-            self._left_s(model, until)
-            raise
-        slot = self._slots.pop()
+            raise self._unsent(model) from None
+        self._sending.append(None)
         try:
-            yield slot
+            yield
         finally:
-            self._slots.append(slot)
+            self._sending.pop()
             self._free.release()
-
-    async def _send(
-        self, model: str, crops: NDArray[np.uint8], slot: int, until: float
-    ) -> service_pb2.ModelInferResponse:
-        stub, left_s = self._stub(), self._left_s(model, until)
-        if self._memory is None:
-            return await stub.ModelInfer(wire.request(model, crops), timeout=left_s)
-        message = wire.request(model, crops, self._memory.put(slot, crops))
-        try:
-            return await stub.ModelInfer(message, timeout=left_s)
-        except grpc.RpcError as e:
-            if not wire.forgot_memory(e.code(), e.details()):
-                raise
-        # The first request of all, or the first after the server was started again.
-        with _except(grpc.StatusCode.ALREADY_EXISTS):
-            await stub.SystemSharedMemoryRegister(self._memory.registration(), timeout=self._left_s(model, until))
-        return await stub.ModelInfer(message, timeout=self._left_s(model, until))
-
-    async def _forget(self, memory: SharedCrops) -> None:
-        """Tells the server to let go of the memory; right after an inference it may refuse once."""
-        wanted = service_pb2.SystemSharedMemoryUnregisterRequest(name=memory.name)
-        for _ in range(3):
-            try:
-                await self._stub().SystemSharedMemoryUnregister(wanted, timeout=1.0)
-                break
-            except grpc.RpcError:
-                await asyncio.sleep(0.05)
-        memory.close()
-        self._memory = None
 
 
 class TritonBackend(_Backend):
@@ -316,8 +277,7 @@ class TritonBackend(_Backend):
         model, entered, sent, error = served.name, time.monotonic(), None, ""
         try:
             with self._slot(model, until):
-                sent = time.monotonic()
-                left_s = self._left_s(model, until)
+                sent, left_s = time.monotonic(), self._left_s(model, until)
                 answer = self._stub.ModelInfer(wire.request(model, crops), timeout=left_s)
                 return wire.outputs(served, len(crops), answer)
         except grpc.RpcError as e:
@@ -334,19 +294,9 @@ class TritonBackend(_Backend):
     def _slot(self, model: str, until: float) -> Generator[None]:
         while not self._free.acquire(timeout=self._left_s(model, until)):
             pass
-        slot = self._slots.pop()
+        self._sending.append(None)
         try:
             yield
         finally:
-            self._slots.append(slot)
+            self._sending.pop()
             self._free.release()
-
-
-@contextmanager
-def _except(code: grpc.StatusCode) -> Generator[None]:
-    """Passes over failures of this kind."""
-    try:
-        yield
-    except grpc.RpcError as e:
-        if e.code() is not code:
-            raise

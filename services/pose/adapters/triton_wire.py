@@ -50,14 +50,6 @@ class Served:
         return tuple(np.zeros((0, *dims), np.float32) for _, dims in self.outputs)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where crops lie in memory that the server shares."""
-
-    region: str
-    offset: int
-
-
 def checked(networks: Mapping[str, Network], model: str, crops: NDArray[np.uint8]) -> None:
     """Raises:
     ModelError, ShapeError: as ``PoseBackend.infer``.
@@ -75,16 +67,11 @@ def blank(net: Network) -> NDArray[np.uint8]:
     return np.zeros((1, net.size_px, net.size_px, 3), np.uint8)
 
 
-def request(model: str, crops: NDArray[np.uint8], place: Place | None = None) -> service_pb2.ModelInferRequest:
-    """One inference of crops (N, S, S, 3), sent along or already at ``place``."""
+def request(model: str, crops: NDArray[np.uint8]) -> service_pb2.ModelInferRequest:
+    """One inference of crops (N, S, S, 3)."""
     message = service_pb2.ModelInferRequest(model_name=model)
-    tensor = message.inputs.add(name=INPUT, datatype="UINT8", shape=crops.shape)
-    if place is None:
-        message.raw_input_contents.append(crops.tobytes())
-    else:
-        tensor.parameters["shared_memory_region"].string_param = place.region
-        tensor.parameters["shared_memory_byte_size"].int64_param = crops.nbytes
-        tensor.parameters["shared_memory_offset"].int64_param = place.offset
+    message.inputs.add(name=INPUT, datatype="UINT8", shape=crops.shape)
+    message.raw_input_contents.append(crops.tobytes())
     return message
 
 
@@ -129,9 +116,3 @@ def failure(target: str, model: str, code: grpc.StatusCode, details: str | None)
             f"Triton at {target} has no network {model} ({said}): write its model repository for this profile"
         )
     return ModelError(f"Triton at {target} failed on {model}: {code.name}: {said}")
-
-
-def forgot_memory(code: grpc.StatusCode, details: str | None) -> bool:
-    """Whether a call failed only because the server does not know the shared memory (it was started again)."""
-    said = (details or "").lower()
-    return code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND) and "shared memory region" in said

@@ -52,7 +52,8 @@ class Batching:
 
     There is no queue policy (longest queue, time-outs), on purpose: with one, this Triton's batcher looks at its queue
     only when an instance waits, nobody tells it when one does, and requests lie there for half a second
-    (docs/decisions/0005-triton.md). What bounds the queue are the clients: in-flight limits, and deadlines, past which the server drops a request.
+    (docs/decisions/0005-triton.md). What bounds the queue are the clients: in-flight limits, and deadlines, past which
+    the server drops a request.
     """
 
     batch_max: int
