@@ -256,9 +256,20 @@ class Rep:
             best = max(seen, key=lambda s: seen[s])
             return (best,) if seen[best] >= (ALONE_MIN_DEG if len(seen) < 2 else WORKING_MIN_DEG) else ()
         if self.movement.legs or self.movement.both_sides or len(seen) < 2:
+            still = not self.movement.legs and self.movement.primary_angle in ("elbow", "arm")
+            if still and len(seen) == 1 and max(seen.values()) < WORKING_MIN_DEG:
+                return ()  # the only arm seen does nothing: the hidden one works
             return tuple(seen) or SIDES
         most = max(seen.values())
         return tuple(s for s in SIDES if seen[s] >= ACTIVE_MIN * most)
+
+    @cached_property
+    def vague(self) -> bool:
+        """Whether too little of the movement shows to tell its course: elbows seen along their plane that hardly
+        seem to bend."""
+        known = [r for s in self.active if (r := self.ranges[s]) is not None]
+        along = self.movement.primary_angle == "elbow" and self.plane_gain is None
+        return along and bool(known) and max(known) < ALONE_MIN_DEG
 
     @cached_property
     def progress(self) -> F64:

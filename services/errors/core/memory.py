@@ -38,7 +38,7 @@ class TrackMemory:
         """The set's own measures for this repetition, which is taken into the memory after."""
         out: dict[str, Readings] = {name: {} for name in SET_MEASURES}
         known = [r for s, r in rep.ranges.items() if r is not None and s in rep.active]
-        reach = sum(known) / len(known) if known else None
+        reach = sum(known) / len(known) if known and not rep.vague else None
         if reach is not None and len(self.ranges) >= FIRST:
             out["range_lost_ratio"] = self._reading(1 - reach / max(median(self.ranges), 1e-6), rep)
         duration = rep.body.bounds.duration_s

@@ -21,6 +21,8 @@ def travel(rep: Rep, back: bool) -> tuple[float, float] | None:
     """When the way out (or back) crosses 10 % and 90 % of the range, (from, to) in s; independent of the exact
     onset and offset, which nobody agrees on to a tenth of a second. Where they cut the ends off, the middle half of
     the way is taken, and stretched as a smooth movement would be."""
+    if rep.vague:
+        return None
     progress, where = rep.progress, rep.way_back if back else rep.way_out
     known = where & np.isfinite(progress)
     if known.sum() < 3:
