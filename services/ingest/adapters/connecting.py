@@ -41,8 +41,9 @@ def options(uri: str, transport: Transport) -> dict[str, str]:
     scheme = uri_scheme(uri)
     found = {
         "protocol_whitelist": _PROTOCOLS.get(scheme, "tcp"),
-        "fflags": "nobuffer+discardcorrupt",
-        "analyzeduration": "2000000",
+        "fflags": "discardcorrupt",  # not nobuffer: it throws the first key frame away, and the next is seconds off
+        "analyzeduration": "1000000",
+        "fpsprobesize": "0",
         "probesize": "1000000",
     }
     if scheme in ("rtsp", "rtsps"):

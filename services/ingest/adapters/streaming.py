@@ -355,7 +355,8 @@ class Stream:
         ):
             self._mark(MarkKind.EOF)
         elif self.spec.live and self._session.begun:
-            if target is StreamState.LOST or (target is StreamState.FAILED and source in READING):
+            was_there = source in FLOWING or source is StreamState.STALLED
+            if was_there and target in (StreamState.LOST, StreamState.FAILED, StreamState.CONNECTING):
                 self._mark(MarkKind.LOST)
             elif target is StreamState.LIVE and source in (StreamState.CONNECTING, StreamState.STALLED):
                 self._mark(MarkKind.RESUMED, math.inf)
