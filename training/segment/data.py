@@ -13,19 +13,22 @@ from numpy.typing import NDArray
 
 from services.segment.core.features import F, FeatureExtractor
 from services.segment.core.network import EXERCISES, TARGET_DELAY_TICKS
-from services.segment.core.resample import TICK_HZ, TICK_S, resample
+from services.segment.core.resample import TICK_HZ, TICK_S
 from training.segment.augment import harsh, hip_centred, random_oscillation, restlessness, squash
 from training.segment.labels import NO_CLASS, Targets, make_targets
 from training.segment.quick_view import quick_view
+from training.segment.resample_fast import resample_fast
 from training.segment.sources import SHARES, exercise_motion
 from training.simulator.motion import Motion
-from training.simulator.session import sample_session
+from training.simulator.session import Session, sample_session, view_session
 
 F32 = NDArray[np.float32]
 
 SECONDS: Final = 30.0
 TICKS: Final = int(SECONDS * TICK_HZ)
-CHUNK: Final = 48
+CHUNK: Final = 96
+VIEWS: Final = 2
+"""Sequences from one motion."""
 _SESSIONS: Final = {name: 0.65 * share for name, share in SHARES.items()} | {"unknown": 0.25, "none": 0.1}
 """What whole recordings show, and how often."""
 _RATES: Final = (8.0, 10.0, 12.0, 15.0, 24.0, 25.0, 30.0, 30.0, 30.0, 50.0)
@@ -46,17 +49,12 @@ class Chunk:
     mask: NDArray[np.int8]
 
 
-def make_motion_mix(rng: np.random.Generator) -> tuple[Motion, float]:
-    """One motion: mostly exercises of the catalogue, some of no name, some that are no exercise; and where in it the
-    sequence begins, s."""
+def make_motion_mix(rng: np.random.Generator) -> Motion:
+    """One motion: mostly exercises of the catalogue, some of no name, some that are no exercise."""
     kind, seconds = rng.random(), SECONDS + 6.0
     if kind < 0.62:
-        motion = exercise_motion(rng, seconds)
-    elif kind < 0.87:
-        motion = random_oscillation(rng, seconds)
-    else:
-        motion = restlessness(rng, seconds)
-    return motion, float(rng.uniform(0, 6.0)) if rng.random() < 0.6 else 0.0
+        return exercise_motion(rng, seconds)
+    return random_oscillation(rng, seconds) if kind < 0.87 else restlessness(rng, seconds)
 
 
 def see(motion: Motion, start_s: float, rng: np.random.Generator) -> tuple[F32, F32]:
@@ -84,31 +82,52 @@ def at_ticks(keypoints: F32, scores: F32, fps: float, rng: np.random.Generator) 
         keep = rng.random(len(times)) > rng.uniform(0, 0.3)
         keep[0] = True
         times, keypoints, scores = times[keep], keypoints[keep], scores[keep]
-    return resample(times, keypoints, scores, np.arange(TICKS) * TICK_S)
+    return resample_fast(times, keypoints, scores, TICKS)
 
 
-def one_sequence(rng: np.random.Generator) -> tuple[F32, F32, Targets, int]:
-    """Keypoints (T, 17, 2) px and scores (T, 17) at the ticks, targets, and how many ticks count.
+Example = tuple[F32, F32, Targets, int]
+"""Keypoints (T, 17, 2) px and scores (T, 17) at the ticks, targets, and how many ticks count."""
 
-    Random swings often look like an exercise done badly, which is far commoner where people train: many of them are
-    left without a class, so that the network does not learn to call every mistake ``unknown``.
+
+def views_of_one(rng: np.random.Generator) -> list[Example]:
+    """``VIEWS`` sequences from one motion: other cameras, pose networks, frame rates and beginnings.
+
+    Making a motion costs as much as looking at it. Random swings often look like an exercise done badly, which is far
+    commoner where people train: many of them are left without a class, so that the network does not learn to call
+    every mistake ``unknown``.
     """
-    ticks = np.arange(TICKS) * TICK_S
     if rng.random() < 0.5:  # a whole simulated recording
         session = sample_session(
             rng, exercises=_SESSIONS, duration_s=SECONDS + 6.0, family="varied", mistaken=0.6, edited=0.0
         )
-        motion, start_s = session.motion, float(rng.uniform(0, 6.0)) if rng.random() < 0.6 else 0.0
-        first = round(start_s * motion.fps)
-        last = first + round((SECONDS + 0.2) * motion.fps)
-        k, s = at_ticks(session.keypoints[first:last], session.scores[first:last], motion.fps, rng)
-        start_s, unsure = first / motion.fps, 0.3
-    else:
-        motion, start_s = make_motion_mix(rng)
-        k, s = see(motion, start_s, rng)
-        unsure = 0.7
+        recorded = [session, *(view_session(session.motion, rng) for _ in range(VIEWS - 1))]
+        return [_recorded(one, rng) for one in recorded]
+    motion = make_motion_mix(rng)
+    return [_imagined(motion, rng) for _ in range(VIEWS)]
+
+
+def _beginning_s(rng: np.random.Generator) -> float:
+    """Where in a motion a sequence begins, s."""
+    return float(rng.uniform(0, 6.0)) if rng.random() < 0.6 else 0.0
+
+
+def _recorded(session: Session, rng: np.random.Generator) -> Example:
+    motion = session.motion
+    first = round(_beginning_s(rng) * motion.fps)
+    last = first + round((SECONDS + 0.2) * motion.fps)
+    k, s = at_ticks(session.keypoints[first:last], session.scores[first:last], motion.fps, rng)
+    return _told(motion, first / motion.fps, k, s, 0.3, rng)
+
+
+def _imagined(motion: Motion, rng: np.random.Generator) -> Example:
+    start_s = _beginning_s(rng)
+    return _told(motion, start_s, *see(motion, start_s, rng), 0.7, rng)
+
+
+def _told(motion: Motion, start_s: float, k: F32, s: F32, unsure: float, rng: np.random.Generator) -> Example:
+    """With what the network is to say of it; ``unsure``: how often ``unknown`` is left without a class."""
     length = min(TICKS, int((len(motion.joints) / motion.fps - start_s) * TICK_HZ))
-    targets = make_targets(motion, start_s + ticks, TICK_S)
+    targets = make_targets(motion, start_s + np.arange(TICKS) * TICK_S, TICK_S)
     if rng.random() < unsure:
         targets.exercise[targets.exercise == EXERCISES.index("unknown")] = NO_CLASS
     return k, s, targets, length
@@ -117,13 +136,8 @@ def one_sequence(rng: np.random.Generator) -> tuple[F32, F32, Targets, int]:
 def make_chunk(seed: int, index: int, size: int = CHUNK) -> Chunk:
     """Chunk number ``index`` of a seed."""
     rng = np.random.default_rng([seed, index])
-    bodies, scores, targets, lengths = [], [], [], []
-    for _ in range(size):
-        k, s, target, length = one_sequence(rng)
-        bodies.append(k)
-        scores.append(s)
-        targets.append(target)
-        lengths.append(length)
+    examples = [example for _ in range(-(-size // VIEWS)) for example in views_of_one(rng)][:size]
+    bodies, scores, targets, lengths = ([example[i] for example in examples] for i in range(4))
     extractor = FeatureExtractor(size)
     features = np.zeros((size, TICKS, F), np.float16)
     all_bodies, all_scores = np.stack(bodies), np.stack(scores)

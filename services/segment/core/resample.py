@@ -6,7 +6,7 @@ t + TICK_S or later has been seen.
 """
 
 from collections import deque
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ TICK_HZ: Final = 15.0
 TICK_S: Final = 1.0 / TICK_HZ
 GAP_MAX_S: Final = 0.3
 """Longest gap between two sightings of a joint that is bridged by a straight line."""
+
+LEAST: Final = 1e-6
+"""A frame just one tick away has no weight; what rounding leaves of it must not make a joint seen."""
 
 
 class TrackResampler:
@@ -59,16 +62,26 @@ def resample(
     A joint that no frame within a tick shows is bridged over at most GAP_MAX_S, else its score is 0.
     """
     weight = np.maximum(0.0, 1.0 - np.abs(ticks_s[:, None] - times_s[None, :]) * TICK_HZ)  # (N, T)
+    weight[weight < LEAST] = 0.0
+    late = (times_s[None, :] - ticks_s[:, None]) * TICK_HZ
+    before, after = ((weight > 0) & (sign * late > -0.01) for sign in (-1.0, 1.0))
+    return average(times_s, keypoints, scores, ticks_s, weight, before, after)
+
+
+def average(
+    times_s: NDArray[np.float64], keypoints: F32, scores: F32, ticks_s: NDArray[np.float64], weight: Any, before: Any,
+    after: Any,
+) -> tuple[F32, F32]:  # fmt: skip
+    """``resample`` with the weights (N, T) given, and which of them are of frames before and after the tick; matrices
+    of any kind, sparse ones too."""
     seen = scores >= VISIBLE_MIN
     mass = weight @ seen  # (N, 17)
-    total = weight.sum(axis=1, keepdims=True)
+    total = np.asarray(weight.sum(axis=1)).reshape(-1, 1)
     shown = (keypoints * seen[..., None]).reshape(len(keypoints), -1)
     places = (weight @ shown).reshape(len(ticks_s), *keypoints.shape[1:]) / np.maximum(mass, 1e-9)[..., None]
     level = (weight @ scores) / np.maximum(total, 1e-9)
     level = np.where(mass > 0, np.maximum(level, VISIBLE_MIN), np.minimum(level, VISIBLE_MIN * 0.9))
-    late = (times_s[None, :] - ticks_s[:, None]) * TICK_HZ
-    sides = [((weight > 1e-6) & (sign * late > -0.01)) @ seen for sign in (1.0, -1.0)]
-    lopsided = (sides[0] == 0) | (sides[1] == 0)  # few frames: a line is truer than an average to one side
+    lopsided = ((before @ seen) == 0) | ((after @ seen) == 0)  # few frames: a line is truer than an average to one side
     for k in np.nonzero(lopsided.any(axis=0))[0]:
         _bridge(int(k), times_s, keypoints, scores, seen[:, k], ticks_s, lopsided[:, k], places, level)
     return places.astype(np.float32), level.astype(np.float32)
