@@ -199,3 +199,34 @@ def test_a_way_out_that_was_not_believed_counts_once_the_way_back_is_plain() -> 
     assert len(confirmed) == 1
     assert confirmed[0].onset_s == pytest.approx(start * TICK_S, abs=0.15)
     assert confirmed[0].offset_s == pytest.approx((start + 29) * TICK_S, abs=0.15)
+
+
+def decode_with_body(readings: list[Reading], away: list[float]) -> list[Decision]:
+    """``away``: how far the body itself is from rest at each tick."""
+    decoder, out = TrackDecoder(), []
+    for i, (r, a) in enumerate(zip(readings, away, strict=True)):
+        out += decoder.step(i * TICK_S, r, 1.0, np.full(24, a, np.float32))
+    return out
+
+
+def test_the_end_is_waited_for_while_the_body_itself_comes_back() -> None:
+    readings = rest() + repetition() + rest(40)
+    prompt = [r.progress for r in readings]
+    lasting = [*prompt[:27], *(max(1 - (i + 1) / 24, 0.0) for i in range(len(readings) - 27))]
+    never = [*prompt[:27], *(max(1 - (i + 1) / 24, 0.5) for i in range(len(readings) - 27))]
+    ends = [[d for d in decode_with_body(readings, a) if d.status is Status.CONFIRMED] for a in (prompt, lasting, never)]
+    assert [len(e) for e in ends] == [1, 1, 1]
+    at_once, late, stopped = (e[0].offset_s for e in ends)
+    assert at_once == pytest.approx(39 * TICK_S, abs=0.1)
+    assert late == pytest.approx(49 * TICK_S, abs=0.25)  # 24 ticks of way back, but for the last tenth
+    assert stopped == pytest.approx(39 * TICK_S, abs=0.25)  # it stays away: another stance, or a walking lunge
+
+
+def test_no_body_is_waited_for_for_ever() -> None:
+    readings = rest() + repetition() + rest(200)
+    endless = [r.progress for r in readings][:27] + [1 - 0.005 * i for i in range(len(readings) - 27)]
+    slow = [r.progress for r in readings][:27] + [1 - 0.021 * i for i in range(len(readings) - 27)]
+    for away in (endless, [abs(a) for a in slow]):
+        (one,) = [d for d in decode_with_body(readings, away) if d.status is Status.CONFIRMED]
+        assert one.offset_s is not None
+        assert one.offset_s < (39 + 45) * TICK_S

@@ -31,6 +31,9 @@ class Settings:
     close_ticks: int = 2
     moving_back: float = 0.6  # so surely still on its way back
     moving_ticks: int = 12  # that its end is waited for so long
+    nearing_rate: float = 0.02  # of the way per tick that the body itself still nears where it began
+    nearing_min: float = 0.1  # of the way that it must be away for this
+    nearing_ticks: int = 40  # that its end is waited for at most
     quiet_ticks: int = 4  # of rest that end a way out which went nowhere
     late_back: float = 0.6  # so surely on its way back that a way out must have been
     begun_share: float = 0.35  # of the peak: an input that begins here begins in the middle
@@ -85,6 +88,7 @@ class Candidate:
     low_s: float = 0.0
     closing_ticks: int = 0
     again_ticks: int = 0
+    nearing_ticks: int = 0
     quiet_ticks: int = 0
     ticks: int = 0
     activity: float = 0.0
@@ -127,6 +131,13 @@ class Candidate:
         if self.turn_mass > 0.02:
             return self.onset_s + self.turn_sum / self.turn_mass
         return self.peak_s
+
+    def remaining(self, pose: NDArray[np.float16]) -> float:
+        """How far the body is from where the repetition began, as a share of its way; 0 where that is not known."""
+        amplitude = self.amplitude()
+        if amplitude < 1e-3:
+            return 0.0
+        return float(np.sqrt(((pose.astype(np.float64) - self.onset_pose) ** 2).sum())) / amplitude
 
     def confidence(self) -> float:
         """How sure it is that this is a repetition: activity times how full the movement is."""

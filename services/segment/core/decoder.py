@@ -8,6 +8,7 @@
 Times here are motion time: event time without frozen spans (see ``timeline``).
 """
 
+import itertools
 from collections import deque
 from dataclasses import asdict
 from enum import StrEnum
@@ -29,6 +30,9 @@ RING: Final = 45
 
 OFFSET_BACK_S: Final = 2 * TICK_S
 """An offset is never placed further back than this when it is decided: part of the fixed lag."""
+
+_PAIR: Final = 2
+"""Ticks that are averaged where the body's own motion is looked at."""
 
 
 class Mode(StrEnum):
@@ -182,6 +186,9 @@ class TrackDecoder:
                 return made + self._touch(candidate)
             self.mode = Mode.OUT
             return made
+        if not again and candidate.nearing_ticks < settings.nearing_ticks and self._nearing(candidate):
+            candidate.nearing_ticks += 1
+            return made
         if sample.progress < settings.close_share * candidate.peak or candidate.closing_ticks:
             candidate.closing_ticks += 1
         ring = list(self.ring)
@@ -193,6 +200,15 @@ class TrackDecoder:
         if at_rest or (nearly and passed and sample.back < settings.moving_back) or candidate.closing_ticks > patience:
             made += self._close(locate_offset(ring, candidate.turn_s()))
         return made
+
+    def _nearing(self, candidate: Candidate) -> bool:
+        """Whether the body itself is still plainly on its way to where it began, whatever the network says: the foot
+        of a lunge comes home after the knees are straight."""
+        if len(self.ring) < 2 * _PAIR:
+            return False
+        recent = [candidate.remaining(s.pose) for s in itertools.islice(self.ring, len(self.ring) - 2 * _PAIR, None)]
+        was, now = sum(recent[:_PAIR]) / _PAIR, sum(recent[_PAIR:]) / _PAIR
+        return now > self.settings.nearing_min and was - now > self.settings.nearing_rate * _PAIR
 
     def _touch(self, candidate: Candidate) -> list[Decision]:
         """The next way out began without a rest: one repetition ends where the other begins."""
