@@ -214,7 +214,9 @@ def test_the_end_is_waited_for_while_the_body_itself_comes_back() -> None:
     prompt = [r.progress for r in readings]
     lasting = [*prompt[:27], *(max(1 - (i + 1) / 24, 0.0) for i in range(len(readings) - 27))]
     never = [*prompt[:27], *(max(1 - (i + 1) / 24, 0.5) for i in range(len(readings) - 27))]
-    ends = [[d for d in decode_with_body(readings, a) if d.status is Status.CONFIRMED] for a in (prompt, lasting, never)]
+    ends = [
+        [d for d in decode_with_body(readings, a) if d.status is Status.CONFIRMED] for a in (prompt, lasting, never)
+    ]
     assert [len(e) for e in ends] == [1, 1, 1]
     at_once, late, stopped = (e[0].offset_s for e in ends)
     assert at_once == pytest.approx(39 * TICK_S, abs=0.1)

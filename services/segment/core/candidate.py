@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.types import Reason, Status
-from services.segment.core.network import EXERCISES
+from services.segment.core.network import EXERCISES, LOG_PRIOR
 
 F32 = NDArray[np.float32]
 
@@ -42,7 +42,9 @@ class Settings:
     range_min: float = 0.45
     range_sure: float = 0.7  # beyond this the movement's size does not matter
     activity_min: float = 0.3
-    first_confidence_min: float = 0.5
+    first_confidence_min: float = 0.4
+    first_slow_min: float = 0.75  # the same where it is slow and no known exercise: a shift of posture, most likely
+    slow_s: float = 3.0
     first_gap_s: float = 6.0  # without a counted repetition
     seen_min: float = 0.25
     duration_min_s: float = 0.3
@@ -139,6 +141,11 @@ class Candidate:
             return 0.0
         return float(np.sqrt(((pose.astype(np.float64) - self.onset_pose) ** 2).sum())) / amplitude
 
+    def named(self) -> bool:
+        """Whether it looks more like an exercise that is known than like none of them."""
+        says = self.exercise / max(self.ticks, 1) + LOG_PRIOR
+        return int(says.argmax()) != EXERCISES.index("unknown")
+
     def confidence(self) -> float:
         """How sure it is that this is a repetition: activity times how full the movement is."""
         return float(np.clip(self.activity / max(self.ticks, 1) * min(1.0, self.peak / 0.8), 0, 1))
@@ -197,7 +204,9 @@ def judge(
         return Status.ATTEMPT, Reason.LOW_VISIBILITY
     if candidate.peak < settings.range_min:
         return Status.ATTEMPT, Reason.PARTIAL_RANGE
-    if first and candidate.confidence() < settings.first_confidence_min:
+    drifting = duration_s > settings.slow_s and not candidate.named()
+    wanted = settings.first_slow_min if drifting else settings.first_confidence_min
+    if first and candidate.confidence() < wanted:
         return Status.RETRACTED, Reason.NOT_EXERCISE
     small = usual_amplitude is not None and candidate.amplitude() < settings.amplitude_share_min * usual_amplitude
     if small and candidate.peak < settings.range_sure:
