@@ -67,11 +67,14 @@ demo-clip: $(UV) ## Render the demo clip anew (assets/demo.mp4, assets/demo.json
 	@$(RUN) python -m training.render.demo
 
 .PHONY: train-segment
-train-segment: $(UV) ## Train the segmentation network that is shipped (two stages, 90 minutes on 2 cores)
+train-segment: $(UV) ## Train the segmentation network that is shipped (three stages, two hours on 2 cores)
 	@$(RUN) --group training python -m training.segment.train --steps 6800 --seed 0 --batch 32 --renew 16 \
 	  --out .cache/train/segment.onnx --checkpoint .cache/train/segment.pt
 	@$(RUN) --group training python -m training.segment.train --steps 2600 --seed 1 --batch 32 --renew 8 --rate 0.0012 \
-	  --start .cache/train/segment.pt --earlier .cache/train/segment.json --out services/segment/models/segment.onnx
+	  --start .cache/train/segment.pt --earlier .cache/train/segment.json \
+	  --out .cache/train/second.onnx --checkpoint .cache/train/second.pt
+	@$(RUN) --group training python -m training.segment.train --steps 3600 --seed 2 --batch 32 --renew 5 --rate 0.0015 \
+	  --start .cache/train/second.pt --earlier .cache/train/second.json --out services/segment/models/segment.onnx
 
 .PHONY: bench-pose
 bench-pose: setup ## Pose networks: OKS-AP and recall on COCO people, steadiness on the clips, crops/s

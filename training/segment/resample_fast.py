@@ -1,4 +1,4 @@
-"""``services.segment.core.resample`` for whole sequences at once: sparse matrices, as a frame touches two or three ticks."""
+"""``services.segment.core.resample`` for whole sequences: sparse, as a frame touches few ticks."""
 
 from typing import Final
 
