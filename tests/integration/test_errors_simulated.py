@@ -1,14 +1,19 @@
 """Simulated people with planted mistakes: named, scored lower with every degree; clean ones left alone."""
 
+from dataclasses import replace
 from itertools import combinations
 
+import numpy as np
 import pytest
 
+from services.common.skeleton import INDEX
 from services.common.types import Assessment
 from services.errors.adapters.catalogue import load_catalogue
 from services.errors.core.processor import AssessProcessor
-from training.errors.samples import simulated
+from training.errors.samples import camera_at, events, simulated
+from training.simulator.generate import make_motion
 from training.simulator.mistakes import MISTAKES
+from training.simulator.view import observe
 
 CATALOGUE = load_catalogue()
 SIDE, FRONT = 90.0, 0.0
@@ -21,7 +26,8 @@ NAMED = [
     ("lunge", "TOO_SHALLOW", SIDE), ("lunge", "TORSO_LEAN", SIDE), ("squat", "TOO_SHALLOW", SIDE),
     ("squat", "KNEES_CAVE_IN", FRONT), ("romanian_deadlift", "SQUATTING", SIDE),
     ("triceps_kickback", "INCOMPLETE_EXTENSION", SIDE), ("overhead_triceps_extension", "BACK_ARCH", SIDE),
-    ("chest_press", "RANGE_TOO_SHORT", FRONT),
+    ("chest_press", "RANGE_TOO_SHORT", FRONT), ("lunge", "KNEE_PAST_TOE", SIDE), ("shoulder_press", "KNEE_DIP", FRONT),
+    ("bent_over_row", "SHORT_PULL", 40.0),
 ]  # fmt: skip
 
 
@@ -50,6 +56,44 @@ def test_clean_repetitions_are_left_alone() -> None:
                 if assessment.errors:
                     blamed.append((exercise, azimuth, [e.code for e in assessment.errors]))
     assert len(blamed) <= 0.07 * total, blamed
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_legs_exchanged_for_a_moment_put_no_knee_past_the_toes(seed: int) -> None:
+    """As networks do where one leg hides the other; the frames between draw both legs through the middle."""
+    for _, event in simulated("lunge", SIDE, seed, repetitions=2, noisy=False):
+        window = event.window
+        assert window is not None
+        assert event.turn_s is not None
+        keypoints, share = window.keypoints.copy(), np.zeros(len(window.times_s))
+        share[(window.times_s > event.turn_s - 0.5) & (window.times_s < event.turn_s - 0.1)] = 1.0
+        share = np.convolve(share, np.ones(5) / 5, mode="same")[:, None]
+        for joint in ("knee", "ankle"):
+            left, right = INDEX[f"left_{joint}"], INDEX[f"right_{joint}"]
+            a, b = window.keypoints[:, left], window.keypoints[:, right]
+            keypoints[:, left], keypoints[:, right] = a + share * (b - a), b + share * (a - b)
+        read = []
+        for places in (window.keypoints, keypoints):
+            shown = replace(event, window=replace(window, keypoints=places))
+            examined = AssessProcessor(CATALOGUE).examine(shown)
+            assert "KNEE_PAST_TOE" not in {j.spec.code for j in examined.verdict.named}
+            read += [r.value for r in examined.readings["knee_past_ankle_norm"].values()]
+        assert len(read) == 2
+        assert read[1] == pytest.approx(read[0], abs=0.06)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "azimuth"), [("front_raise", 0.0), ("front_raise", 180.0), ("shoulder_press", 0.0)]
+)
+def test_the_arm_that_waits_its_turn_is_not_judged(exercise: str, azimuth: float) -> None:
+    rng = np.random.default_rng(4)
+    motion = make_motion(exercise, rng, repetitions=4, family="held_out", side="alternate", lead_s=0.6)
+    keypoints, scores = observe(motion, camera_at(azimuth, rng), rng)
+    processor = AssessProcessor(CATALOGUE)
+    for true, event in events(motion, keypoints, scores, rng):
+        examined = processor.examine(event)
+        assert examined.rep.active == (true.side,)
+        assert not {j.spec.code for j in examined.verdict.named} & {"UNEVEN_ARMS", "RANGE_TOO_SHORT", "NO_LOCKOUT"}
 
 
 SET_WIDE = {"RANGE_LOST", "TORSO_RISES", "TEMPO_UNEVEN"}
