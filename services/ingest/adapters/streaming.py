@@ -1,25 +1,22 @@
 """One stream in the service: its state, its session, its reader, and what waits to be handed on."""
 
 import math
-import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from services.common.codec import EncodedFrame
 from services.common.processor import Mark, MarkKind
-from services.common.types import StreamKey
 from services.ingest.adapters.jobs import Job
 from services.ingest.adapters.readers import Reader
+from services.ingest.adapters.stream_status import FrameCost, Rate, StreamStatus, Tuning, crash
 from services.ingest.adapters.wire import Header, WireError
 from services.ingest.core.backoff import Backoff
 from services.ingest.core.lifecycle import (
     FLOWING,
     READING,
     End,
-    Limits,
     Outcome,
     StreamMachine,
     StreamState,
@@ -27,8 +24,8 @@ from services.ingest.core.lifecycle import (
 )
 from services.ingest.core.live import AGE_MOST_S, SkipReason
 from services.ingest.core.schedule import is_open
-from services.ingest.core.session import FilePosition, Session
-from services.ingest.core.streams import JPEG_QUALITY, Counters, StreamEvent, StreamSpec
+from services.ingest.core.session import Session
+from services.ingest.core.streams import Counters, StreamEvent, StreamSpec
 
 if TYPE_CHECKING:
     from services.ingest.adapters.supervisor import Sink
@@ -36,67 +33,6 @@ if TYPE_CHECKING:
 _HUNG_S: Final = 60.0
 """A file's reader that is waited for says something in this time, and a reader process has started."""
 _EXIT_AWAITED_S: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tuning:
-    """All times in s. ``…_credits``: frames on their way from a reader at once."""
-
-    open_timeout_s: float = 10.0
-    read_timeout_s: float = 5.0
-    mark_every_s: float = 1.0
-    mark_lag_s: float = AGE_MOST_S + 0.5  # marks of a connected camera leave room for pictures on their way
-    silent_s: float = 10.0  # a live reader says something each second
-    backoff_first_s: float = 0.5
-    backoff_most_s: float = 30.0
-    live_credits: int = 2
-    file_credits: int = 8
-    jpeg_quality: int = JPEG_QUALITY
-    limits: Limits = field(default_factory=Limits)
-
-
-@dataclass(frozen=True, slots=True)
-class FrameCost:
-    """What one frame took in its reader, CPU s. ``decode_s``: with those that were decoded only to get there."""
-
-    decode_s: float
-    encode_s: float
-    jpeg_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStatus:
-    """A stream now, for lists and metrics."""
-
-    spec: StreamSpec
-    key: StreamKey
-    state: StreamState
-    reason: str
-    detail: str
-    counters: Counters
-    camera_fps: float
-    processed_fps: float
-    last_frame_age_s: float | None
-    decode_s: float  # CPU time of decoding
-    load_factor: float
-    clock_jumps: int
-    received_bytes: int
-    source: Header
-    reader_pid: int | None
-    retry_in_s: float | None
-    position: FilePosition | None
-
-
-class _Rate:
-    """Events a second, over the last two seconds or so."""
-
-    def __init__(self) -> None:
-        self._count, self._since_s, self.fps = 0, time.monotonic(), 0.0
-
-    def update(self, count: int, now_s: float) -> None:
-        if now_s - self._since_s >= 2.0 or count < self._count:
-            self.fps = max(0, count - self._count) / max(now_s - self._since_s, 1e-3)
-            self._count, self._since_s = count, now_s
 
 
 class Stream:
@@ -125,7 +61,7 @@ class Stream:
         self._frame_s: float | None = None  # (monotonic) when the last frame was decoded
         self._marked_s = -math.inf
         self._progress = self._behind = self._drop_reader = False
-        self._camera, self._processed = _Rate(), _Rate()
+        self._camera, self._processed = Rate(), Rate()
 
     @property
     def state(self) -> StreamState:
@@ -305,7 +241,7 @@ class Stream:
             return None
         if self._end is None and reader.exit_code is None and now_s - self._closed_s < _EXIT_AWAITED_S:
             return None
-        self._over(self._end or _crash(reader.exit_code), now_s)
+        self._over(self._end or crash(reader.exit_code), now_s)
         return self._detach()
 
     def _over(self, end: End, now_s: float) -> None:
@@ -394,13 +330,3 @@ class Stream:
             source=self._source, reader_pid=self.reader.pid if self.reader is not None else None,
             retry_in_s=None if retry_s is None else max(0.0, retry_s - now_s), position=self._session.position,
         )  # fmt: skip
-
-
-def _crash(exit_code: int | None) -> End:
-    if exit_code is not None and exit_code < 0:
-        try:
-            name = signal.Signals(-exit_code).name
-        except ValueError:
-            name = f"signal {-exit_code}"
-        return End(Outcome.LOST, "crashed", f"The reader was ended by {name}.")
-    return End(Outcome.LOST, "crashed", f"The reader ended without a word (status {exit_code}).")

@@ -15,7 +15,8 @@ from services.common.codec import EncodedFrame
 from services.common.errors import ConfigError
 from services.common.processor import Mark
 from services.ingest.adapters.readers import Reader, ReaderFactory
-from services.ingest.adapters.streaming import FrameCost, Stream, StreamStatus, Tuning
+from services.ingest.adapters.stream_status import FrameCost, StreamStatus, Tuning
+from services.ingest.adapters.streaming import Stream
 from services.ingest.adapters.wire import WireError
 from services.ingest.core.session import FilePosition, Session
 from services.ingest.core.streams import StreamEvent, StreamSpec, check_spec
