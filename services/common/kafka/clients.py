@@ -96,29 +96,32 @@ def subscribe(
     consumer.subscribe(topics, listener=listener)
 
 
-def make_producer(config: KafkaConfig, *, transactional_id: str | None = None, **options: Any) -> KafkaProducer:
-    """Idempotent, or transactional with an id (``init_transactions`` is the caller's).
-
-    Raises: kafka.errors.KafkaError: no broker answers.
-    """
+def producer_options(config: KafkaConfig, *, transactional_id: str | None = None, **options: Any) -> dict[str, Any]:
+    """Of an idempotent producer, or of a transactional one with an id; ``options`` go before the usual ones."""
     if transactional_id is not None:
         options |= {
             "transactional_id": config.prefix + transactional_id,
             "transaction_timeout_ms": config.transaction_timeout_ms,
         }
-    return KafkaProducer(
-        **{
-            "client_id": f"{config.prefix}{transactional_id or 'producer'}",
-            "acks": "all",
-            "max_request_size": 4 * MAX_MESSAGE_BYTES,
-            "batch_size": 256 << 10,
-            "retry_backoff_ms": 20,  # the first request of a transaction often finds the one before not quite over
-            "request_timeout_ms": 10_000,
-            "allow_auto_create_topics": False,
-        }
-        | config._common()
-        | options
-    )
+    usual = {
+        "client_id": f"{config.prefix}{transactional_id or 'producer'}",
+        "acks": "all",
+        "max_request_size": 4 * MAX_MESSAGE_BYTES,
+        "batch_size": 256 << 10,
+        "retry_backoff_ms": 20,  # the first request of a transaction often finds the one before not quite over
+        "request_timeout_ms": 10_000,
+        "max_block_ms": 20_000,
+        "allow_auto_create_topics": False,
+    }
+    return usual | config._common() | options
+
+
+def make_producer(config: KafkaConfig, *, transactional_id: str | None = None, **options: Any) -> KafkaProducer:
+    """A producer; ``init_transactions`` of a transactional one is the caller's.
+
+    Raises: kafka.errors.KafkaError: no broker answers.
+    """
+    return KafkaProducer(**producer_options(config, transactional_id=transactional_id, **options))
 
 
 def make_admin(bootstrap: str, timeout_ms: int = 10_000) -> KafkaAdminClient:

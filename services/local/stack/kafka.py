@@ -313,9 +313,9 @@ _COMMON: Final[dict[str, object]] = {
     "group.min.session.timeout.ms": 1000,
     # A transaction whose producer was killed blocks readers until it is aborted: look every second.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
-    # A killed broker is noticed after this; producers wait for it that long.
-    "broker.session.timeout.ms": 6000,
-    "broker.heartbeat.interval.ms": 1000,
+    # A killed broker is noticed after this. Below the transactions' time-out, so that they outlive it.
+    "broker.session.timeout.ms": 3000,
+    "broker.heartbeat.interval.ms": 500,
     # Short retention acts only when it is looked for.
     "log.retention.check.interval.ms": 5000,
     "log.cleaner.backoff.ms": 5000,
