@@ -4,6 +4,8 @@ import os
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from services.ingest.core.streams import StreamSpec, Transport
 from services.local.stack import cameras as stack
 from services.local.stack.cameras import TestCameras
 from tests.ingest_sink import Recorder
-from tests.media import make_video
+from tests.media import ffmpeg, make_video
 
 pytestmark = pytest.mark.slow
 QUICK = Tuning(open_timeout_s=6.0, read_timeout_s=3.0, backoff_first_s=0.2, backoff_most_s=1.0)
@@ -280,6 +282,32 @@ def test_a_locked_camera_fails_with_a_clear_reason_and_opens_with_the_password(
         wait(supervisor, lambda: len(sink.frames["gym/one"]) >= 3)
 
 
+def test_mpeg_ts_over_http_is_read_as_a_camera(
+    supervisor: Supervisor, sink: Recorder, clip: Path, tmp_path: Path
+) -> None:
+    """Four seconds at their own pace, then the server hangs up: a camera that is lost and comes back."""
+    ffmpeg("-i", clip, "-c", "copy", "-f", "mpegts", tmp_path / "clip.ts")
+    data = (tmp_path / "clip.ts").read_bytes()
+
+    def serve(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n")
+        for i in range(100):
+            connection.sendall(data[len(data) * i // 100 : len(data) * (i + 1) // 100])
+            time.sleep(0.04)
+
+    with bad_server(serve) as port:
+        supervisor.apply(camera(f"http://127.0.0.1:{port}/live.ts"))
+        wait(supervisor, lambda: "lost" in sink.states("gym/one"))
+        assert len(sink.frames["gym/one"]) > 10
+        before = len(sink.frames["gym/one"])
+        wait(supervisor, lambda: len(sink.frames["gym/one"]) > before + 3)
+    assert supervisor.status()[0].source["format"] == "mpegts"
+    lost = next(e for e in sink.events["gym/one"] if e.target is StreamState.LOST)
+    assert lost.reason in ("eof", "broken"), lost.detail  # FFmpeg calls a server that hangs up an input error
+    assert len({f.stream for f in sink.frames["gym/one"]}) == 1
+
+
 def test_another_replica_goes_on_with_the_session(sink: Recorder, cameras: TestCameras, factory: ReaderFactory) -> None:
     spec = camera(cameras.uris[0])
     with Supervisor(sink, tuning=QUICK, factory=factory) as first:
@@ -309,9 +337,6 @@ def test_nothing_is_left_when_the_service_is_killed(clip: Path, cameras: TestCam
         "print('ready', flush=True)\n"
         "run_until(s, lambda: False, 60)\n"
     )
-    import subprocess
-    import sys
-
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=stack.ROOT, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
