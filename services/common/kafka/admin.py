@@ -46,6 +46,23 @@ def await_brokers(
     raise FormcheckError(f"Kafka at {bootstrap} is not ready after {timeout_s:.0f} s ({count} brokers wanted; {seen}).")
 
 
+def await_in_sync(bootstrap: str, *, timeout_s: float) -> None:
+    """Returns when every replica of every partition has caught up: now another broker may die.
+
+    Raises: FormcheckError: not within ``timeout_s``.
+    """
+    deadline = time.monotonic() + timeout_s
+    behind = 0
+    while time.monotonic() < deadline:
+        with suppress(KafkaError), closing(make_admin(bootstrap)) as admin:
+            partitions = [p for topic in admin.describe_topics() for p in topic["partitions"]]
+            behind = sum(len(p["isr_nodes"]) < len(p["replica_nodes"]) for p in partitions)
+            if not behind:
+                return
+        time.sleep(0.3)
+    raise FormcheckError(f"{behind} partitions of Kafka at {bootstrap} still lack replicas after {timeout_s:.0f} s.")
+
+
 def _listens(address: str) -> bool:
     """A cheap look, before a client is made."""
     host, port = address.rsplit(":", 1)

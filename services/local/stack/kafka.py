@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from services.common.errors import ConfigError, FormcheckError
-from services.common.kafka.admin import await_brokers, create_topics
+from services.common.kafka.admin import await_brokers, await_in_sync, create_topics
 from services.common.topics import DEFAULT_PARTITIONS, TOPICS, Topic
 
 KAFKA_VERSION: Final = "4.3.1"
@@ -220,9 +220,10 @@ class KafkaCluster:
             self._brokers[index].process = None
 
     def restart(self, index: int, timeout_s: float = 240.0) -> None:
-        """Start a killed broker again from its folder and wait until all brokers answer."""
+        """Start a killed broker again from its folder and wait until it has caught up."""
         self._launch(self._brokers[index])
         self._await(timeout_s)
+        await_in_sync(self.bootstrap, timeout_s=timeout_s)
 
     def create_topics(
         self, topics: Sequence[Topic] = TOPICS, *, partitions: int = DEFAULT_PARTITIONS, prefix: str = ""
