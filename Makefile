@@ -33,6 +33,7 @@ demo: setup ## Analyse the demo clip into out/demo (report.json, report.html, an
 .PHONY: test
 test: setup ## Run all tests, the quick ones first
 	@$(RUN) python -m services.pose.adapters.models > /dev/null
+	@$(RUN) python -m services.local.stack.triton --fetch-only
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "slow"
 
@@ -80,6 +81,10 @@ train-segment: $(UV) ## Train the segmentation network that is shipped (three st
 bench-pose: setup ## Pose networks: OKS-AP and recall on COCO people, steadiness on the clips, crops/s
 	@$(RUN) python -m services.pose.adapters.models > /dev/null
 	@$(RUN) python -m bench.pose
+
+.PHONY: bench-triton
+bench-triton: setup ## Pose inference in process against a real Triton
+	@$(RUN) python -m bench.triton
 
 .PHONY: bench-decode
 bench-decode: $(UV) ## Decoding against raw PyAV
