@@ -35,6 +35,10 @@ _COMPLETION_S: Final = 0.005
 _LAG_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 10.0
 _ABORTS: Final = 10
+"""So many transactions in a row fail, and for ``_ABORTS_S``, before the run gives up. A member that the group has thrown
+out, as a starved one is, learns of it with a heartbeat and joins again with a poll: until then its commits are refused."""
+_ABORTS_S: Final = 30.0
+_ABORT_PAUSE_S: Final = 0.1
 _TROUBLES: Final = 300
 _DRAIN_S: Final = 5.0
 
@@ -71,6 +75,7 @@ class Runner:
         self._turn = 0
         self._planned_s = self._told_s = self._kept_house_s = 0.0
         self._aborts = self._troubles = 0
+        self._aborting_s = 0.0  # since when they fail
         self._unready: str | None = "it has not begun"
         self._alive_s = time.monotonic()
 
@@ -290,13 +295,17 @@ class Runner:
 
     def _aborted(self, error: TransactionAbortedError) -> None:
         self._aborts += 1
+        if self._aborts == 1:
+            self._aborting_s = time.monotonic()
         log.warning("%s; %d partitions go back to what is committed", error, len(self._parts))
-        if self._aborts >= _ABORTS:
+        if self._aborts >= _ABORTS and time.monotonic() - self._aborting_s > _ABORTS_S:
             raise FormcheckError(
                 f"{self._aborts} transactions in a row failed, the last so: {error} "
                 f"Does another replica of '{self._stage.name}' bear the instance name '{self._config.instance}'?"
             )
         self._hold(self._parts)
+        if self._aborts > 1:
+            time.sleep(_ABORT_PAUSE_S)
 
     def _hold(self, partitions: Iterable[TopicPartition]) -> None:
         """Drop what is known of partitions that are still ours, and read it from Kafka again."""
