@@ -35,8 +35,9 @@ _COMPLETION_S: Final = 0.005
 _LAG_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 10.0
 _ABORTS: Final = 10
-"""So many transactions in a row fail, and for ``_ABORTS_S``, before the run gives up. A member that its group has thrown
-out, as a starved one is, learns of it with a heartbeat and joins again with a poll; its commits are refused till then."""
+"""So many transactions in a row fail, and for ``_ABORTS_S``, before the run gives up. A member that its group has
+thrown out, as a starved one is, learns of it with a heartbeat and joins again with a poll; till then its commits are
+refused."""
 _ABORTS_S: Final = 30.0
 _ABORT_PAUSE_S: Final = 0.1
 _TROUBLES: Final = 300
