@@ -94,6 +94,7 @@ event = st.one_of(
 
 
 @settings(max_examples=300, deadline=None)
+@example([("frames", 1)] * 17 + [("stall", 12.0), ("stall", 20.0), ("stall", 20.0), ("nonsense", 1e18)])
 @given(st.lists(event, max_size=30))
 def test_whatever_comes_time_strictly_increases_and_never_runs_ahead(events: list[tuple[str, float]]) -> None:
     clock = CameraClock(floor_s=5.0)

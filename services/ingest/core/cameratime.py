@@ -28,6 +28,12 @@ _SETTLED_AFTER_S: Final = 0.25
 _SETTLED_AT_MOST_S: Final = 2.0
 _BETTER_S: Final = 0.03
 _EPSILON_S: Final = 1e-6
+_PTS_MOST_S: Final = 1e10
+"""Beyond three hundred years a timestamp is garbage, and too coarse a number to tell pictures apart."""
+
+
+def _usable(pts_s: float) -> bool:
+    return math.isfinite(pts_s) and abs(pts_s) < _PTS_MOST_S
 
 
 @dataclass(slots=True)
@@ -116,7 +122,7 @@ class CameraClock:
     def observe(self, pts_s: float | None, arrival_s: float) -> None:
         """A packet has arrived; arrivals must not decrease."""
         self._arrival_s = arrival_s
-        if pts_s is None or not math.isfinite(pts_s):
+        if pts_s is None or not _usable(pts_s):
             return
         value_s = arrival_s - pts_s
         piece = self._piece
@@ -147,7 +153,7 @@ class CameraClock:
 
     def place(self, pts_s: float | None) -> float | SkipReason:
         """The event time of a picture, or why it has none."""
-        if pts_s is not None and not math.isfinite(pts_s):
+        if pts_s is not None and not _usable(pts_s):
             pts_s = None
         if self._piece is None or not self._settled:
             return SkipReason.SETTLING
