@@ -63,7 +63,7 @@ def test_drift_is_corrected_and_jitter_is_not_followed(rate: float, jitter_s: li
     late = [(p, t) for p, t in zip(placed[500:], seen[500:], strict=True) if not isinstance(p, SkipReason)]
     assert len(late) > 900
     error = np.array([p - t for p, t in late])
-    assert np.abs(error).max() < 0.1
+    assert np.abs(error).max() < 0.15
     steps = np.diff([p for p, _ in late])
     assert steps.max() < 3 / FPS  # no gaps where there are none
 

@@ -86,7 +86,7 @@ class CameraClock:
     Every packet is shown to ``observe`` as it arrives (decoding order); every picture asks ``place`` (presentation
     order). Arrivals are s on the session's clock, as event times are. Laws: placed times strictly increase and lie
     after ``floor_s``; a steady clock keeps its intervals exactly once settled; however fast or slow the camera's clock
-    runs (within 20 %), event time stays within 2 s of arrival, and within 0.1 s for a clock within 0.5 %.
+    runs (within 20 %), event time stays within 2 s of arrival, and within 0.15 s for a clock within 0.5 %.
 
     Args:
         floor_s: what has been placed or promised before this connection.
