@@ -6,6 +6,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Before a landing the examples are the same each time; elsewhere (`make test`) they are new ones.
+settings.register_profile("landing", derandomize=True)
+if os.environ.get("FORMCHECK_REQUIRE_ALL") == "1":
+    settings.load_profile("landing")
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FORMCHECK_DATA", ROOT.parent / "shared" / "data"))

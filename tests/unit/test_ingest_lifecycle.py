@@ -51,11 +51,12 @@ def test_every_transition_is_legal(live: bool, steps: list[tuple[float, tuple[st
             assert transition.target in TRANSITIONS[state]
             assert transition.reason
             state = transition.target
+            assert transition.retry_s is not None or state is not S.LOST
+            assert transition.retry_s is None or transition.retry_s > now_s
         assert stream.state is state
         assert stream.wants_reader == (state in READING)
         if state is S.LOST:
             assert stream.retry_s is not None
-            assert stream.retry_s >= now_s - 40
 
 
 def test_a_camera_that_goes_and_comes_back() -> None:
