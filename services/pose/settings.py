@@ -19,7 +19,6 @@ class TritonSettings(Group):
         pattern=r"^[A-Za-z0-9_.\-]+:\d{1,5}$",
         description="Triton's gRPC address, host:port",
     )
-    shared_memory: bool = Field(default=False, description="true or false: crops go through shared memory")
     deadline_s: Seconds = Field(default=2.0, description="seconds after which an inference is given up")
 
 

@@ -48,25 +48,6 @@ def cameras(clip: Path) -> Iterator[TestCameras]:
         yield running
 
 
-@pytest.fixture
-def sink() -> Recorder:
-    return Recorder(keep_jpeg=True)
-
-
-@pytest.fixture(scope="module")
-def factory() -> Iterator[ReaderFactory]:
-    running = ReaderFactory()
-    running.open()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def supervisor(sink: Recorder, factory: ReaderFactory) -> Iterator[Supervisor]:
-    with Supervisor(sink, tuning=QUICK, factory=factory) as running:
-        yield running
-
-
 def camera(uri: str, name: str = "one", **more: object) -> StreamSpec:
     return replace(StreamSpec("gym", name, uri, analysis_fps=10.0), **more)  # type: ignore[arg-type]
 

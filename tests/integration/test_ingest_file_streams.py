@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,25 +49,6 @@ def recording(clip: Path, **more: object) -> StreamSpec:
 
 def content(frames: list[EncodedFrame]) -> list[tuple[int, float, bool, bool, bytes]]:
     return [(f.sequence, f.time_s, f.cut, f.frozen, f.jpeg) for f in frames]
-
-
-@pytest.fixture
-def sink() -> Recorder:
-    return Recorder(keep_jpeg=True)
-
-
-@pytest.fixture(scope="module")
-def factory() -> Iterator[ReaderFactory]:
-    running = ReaderFactory()
-    running.open()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def supervisor(sink: Recorder, factory: ReaderFactory) -> Iterator[Supervisor]:
-    with Supervisor(sink, tuning=QUICK, factory=factory) as running:
-        yield running
 
 
 def ended(sink: Recorder) -> bool:

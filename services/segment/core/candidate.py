@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.common.types import Reason, Status
-from services.segment.core.network import EXERCISES, LOG_PRIOR
+from services.segment.core.network import EXERCISES
 
 F32 = NDArray[np.float32]
 
@@ -142,9 +142,9 @@ class Candidate:
         return float(np.sqrt(((pose.astype(np.float64) - self.onset_pose) ** 2).sum())) / amplitude
 
     def named(self) -> bool:
-        """Whether it looks more like an exercise that is known than like none of them."""
-        says = self.exercise / max(self.ticks, 1) + LOG_PRIOR
-        return int(says.argmax()) != EXERCISES.index("unknown")
+        """Whether the network takes it for an exercise that is known rather than for none of them; by itself, however
+        rare the others are: this is about what is seen, not about what to call it."""
+        return int(self.exercise.argmax()) != EXERCISES.index("unknown")
 
     def confidence(self) -> float:
         """How sure it is that this is a repetition: activity times how full the movement is."""
