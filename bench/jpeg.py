@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from services.common.jpeg import JPEG_QUALITY, decode_jpeg, encode_jpeg
 from services.common.skeleton import INDEX, VISIBLE_MIN
 from services.common.types import LOCAL_STREAM, Frame, PoseFrame
-from services.ingest.adapters.jpeg import decode_jpeg, encode_jpeg
 from services.ingest.adapters.media import VideoReader
-from services.ingest.core.streams import JPEG_QUALITY, SHORT_SIDE_PX
+from services.ingest.core.streams import SHORT_SIDE_PX
 from services.local.pipeline import ANALYSIS_SHORT_SIDE_PX
 from services.pose.adapters.local import LocalPose
 from services.pose.adapters.onnx import OnnxBackend

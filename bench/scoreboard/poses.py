@@ -28,11 +28,12 @@ def version() -> str:
 def find_poses(path: Path, profile_name: str) -> list[PoseFrame]:
     """Every frame of a video through the pose stage."""
     from services.ingest.adapters.media import VideoReader
-    from services.local.pipeline import ANALYSIS_SHORT_SIDE_PX, to_source
+    from services.local.pipeline import ANALYSIS_SHORT_SIDE_PX
     from services.pose.adapters.local import LocalPose
     from services.pose.adapters.onnx import OnnxBackend
     from services.pose.core.processor import PoseProcessor
     from services.pose.core.profiles import Profile
+    from services.pose.core.scaling import to_source
 
     profile = Profile.get(profile_name)
     pose = LocalPose(PoseProcessor(profile, LOCAL_STREAM), OnnxBackend(profile, threads=1))

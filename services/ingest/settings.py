@@ -4,8 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from services.common.jpeg import JPEG_QUALITY
 from services.common.settings import Group, Seconds, ServerSettings, ServiceSettings
-from services.ingest.core.streams import JPEG_QUALITY, SHORT_SIDE_PX
+from services.ingest.core.streams import SHORT_SIDE_PX
 
 
 class IngestGroup(Group):

@@ -8,11 +8,10 @@ picture before is carried through the stages behind. The results are those of do
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
-import numpy as np
 
 from services.common.processor import Mark, MarkKind
 from services.common.types import LOCAL_STREAM, Frame, NetworkTrace, PoseFrame, Repetition
@@ -27,6 +26,7 @@ from services.pose.adapters.local import LocalPose
 from services.pose.adapters.onnx import OnnxBackend
 from services.pose.core.processor import PoseProcessor
 from services.pose.core.profiles import Profile
+from services.pose.core.scaling import to_source
 from services.segment.adapters.onnx import OnnxRecurrentNetwork
 from services.segment.core.processor import SegmentProcessor
 
@@ -108,14 +108,6 @@ class _Behind:
                 self.errors_s += time.perf_counter() - started
                 for assessment in assessments:
                     self.collector.output(assessment)
-
-
-def to_source(frame: PoseFrame, scale: float, width_px: int, height_px: int) -> PoseFrame:
-    """Poses found in a picture scaled down by ``scale``, in px of the source."""
-    people = tuple(
-        replace(p, keypoints=p.keypoints * np.float32(scale), box=p.box * np.float32(scale)) for p in frame.people
-    )
-    return replace(frame, people=people, width_px=width_px, height_px=height_px)
 
 
 def analyze(

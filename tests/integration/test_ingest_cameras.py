@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from services.common.errors import ConfigError
+from services.common.jpeg import decode_jpeg
 from services.common.processor import MarkKind
-from services.ingest.adapters.jpeg import decode_jpeg
 from services.ingest.adapters.readers import ReaderFactory
 from services.ingest.adapters.supervisor import Start, Supervisor, Tuning, run_until
 from services.ingest.core.lifecycle import StreamState

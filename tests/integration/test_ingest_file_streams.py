@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from services.common.codec import EncodedFrame
+from services.common.jpeg import decode_jpeg, encode_jpeg
 from services.common.processor import MarkKind
 from services.ingest.adapters import file_reader
 from services.ingest.adapters.file_reader import FileReader
 from services.ingest.adapters.jobs import Job
-from services.ingest.adapters.jpeg import decode_jpeg, encode_jpeg
 from services.ingest.adapters.media import VideoReader
 from services.ingest.adapters.readers import ReaderFactory
 from services.ingest.adapters.supervisor import FilePosition, Start, Supervisor, Tuning, run_until

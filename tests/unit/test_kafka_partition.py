@@ -310,7 +310,7 @@ def test_a_stream_without_a_source_is_ended() -> None:
 def test_frames_of_a_live_stream_are_shed_while_newer_ones_wait() -> None:
     key = StreamKey("t", "a", "1")
     open_: list[Future[Sequence[Repetition]]] = []
-    stage = replace(a_stage(True, open_), shed=lambda item, newer: "NEWER_FRAME")
+    stage = replace(a_stage(True, open_), live=frozenset({TOPIC}))
     mark = Mark(key, MarkKind.HEARTBEAT, 0.25)
     world = World(
         records([frame(key, 1), frame(key, 2), mark, frame(key, 3), frame(key, 4)], random.Random(0)), stage, open_

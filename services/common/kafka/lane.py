@@ -1,27 +1,31 @@
 """One stream of one partition: its processor, what waits for it, and what of it is safe."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.common import codec
 from services.common.errors import InputError
 from services.common.kafka.messages import Record
-from services.common.kafka.stage import Stage, StageSpan, StreamProcessor
+from services.common.kafka.stage import StageSpan, StreamProcessor
 from services.common.processor import Mark
 from services.common.types import StreamKey
 
 _ENDED_KEPT: Final = 4
+Make = Callable[[StreamKey], StreamProcessor]
 
 
 @dataclass(slots=True, eq=False)
 class Input:
-    """One decoded record on its way. ``made``: a mark that the runner itself inserted before the record."""
+    """One decoded record on its way. ``made``: a mark that the runner itself inserted before the record. ``room``: it
+    takes some of what there is for items at work elsewhere."""
 
     record: Record
     item: Any
     stream: StreamKey
     made: bool = False
+    room: bool = False
     started_s: float = 0.0
     span: StageSpan | None = None
 
@@ -50,7 +54,7 @@ class Lane:
     snapshot_at_s: float = 0.0
     touched_s: float = 0.0
 
-    def open(self, stage: Stage, stream: StreamKey) -> StreamProcessor:
+    def open(self, make: Make, stream: StreamKey) -> StreamProcessor:
         """The processor of ``stream``, made if it is a new session.
 
         Raises:
@@ -59,7 +63,7 @@ class Lane:
         if stream.session_id in self.ended:
             raise InputError(f"The session {stream} is over; nothing can be added to it.")
         if self.processor is None or self.stream != stream:
-            self.processor = stage.make(stream)
+            self.processor = make(stream)
             self.stream, self.time_s, self.finished = stream, None, None
         return self.processor
 
@@ -93,7 +97,7 @@ class Lane:
         )
 
     @classmethod
-    def of(cls, key: bytes, snapshot: codec.Snapshot, stage: Stage, now_s: float) -> "Lane":
+    def of(cls, key: bytes, snapshot: codec.Snapshot, make: Make, now_s: float) -> "Lane":
         """The lane as it was. Raises: what ``make`` and ``restore`` raise."""
         lane = cls(
             key,
@@ -107,7 +111,7 @@ class Lane:
         if snapshot.stream.session_id in snapshot.ended_session_ids:
             lane.finished = snapshot.input_offset - 1
             return lane
-        lane.processor = stage.make(snapshot.stream)
+        lane.processor = make(snapshot.stream)
         if snapshot.state:
             lane.processor.restore(snapshot.state)
         return lane

@@ -15,6 +15,8 @@ from services.common.types import Assessment, PoseFrame, Repetition, StreamKey
 MESSAGE_HEADER: Final = "message"
 TRACE_HEADER: Final = "traceparent"
 CAPTURED_HEADER: Final = "captured_unix_s"
+EXERCISE_HEADER: Final = "exercise"
+"""On every frame and mark of a stream whose owner said what is trained there; each stage passes it on."""
 
 Headers = Sequence[tuple[str, bytes]]
 

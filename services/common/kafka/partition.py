@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 from services.common import codec
@@ -25,7 +27,8 @@ from services.common.kafka.messages import (
     stream_of,
 )
 from services.common.kafka.outgoing import Outgoing, dead_letter, outgoing
-from services.common.kafka.stage import Outputs, Spans, Stage
+from services.common.kafka.room import Room
+from services.common.kafka.stage import STALE, Outputs, SkippedError, Spans, Stage
 from services.common.metrics_protocol import RunnerMetrics
 from services.common.processor import Mark, MarkKind
 
@@ -75,6 +78,7 @@ class PartitionWork:
     Args:
         finished: takes this object, a lane, its input and the future that is done: call ``completed`` with them.
         spans: begins the trace of an input.
+        room: for items at work elsewhere, shared with other partitions.
         clock: seconds, monotonic; only for the spacing of snapshots and for what is measured.
     """
 
@@ -88,6 +92,7 @@ class PartitionWork:
         metrics: RunnerMetrics,
         finished: Callable[["PartitionWork", Lane, Input, Future[Outputs]], None],
         spans: Spans | None = None,
+        room: Room | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.topic, self.partition, self.alive = topic, partition, True
@@ -96,7 +101,8 @@ class PartitionWork:
         self.position = restored.replay_from
         self.replayed = 0
         self._stage, self._metrics, self._finished, self._clock = stage, metrics, finished, clock
-        self._spans = spans
+        self._spans, self._room = spans, room or Room()
+        self._make, self._live = stage.maker(topic), topic in stage.live
         self._arrived: deque[Record] = deque()
         self._running = 0
         self._resting = False
@@ -113,7 +119,7 @@ class PartitionWork:
 
     def _restore(self, key: bytes, snapshot: codec.Snapshot) -> None:
         try:
-            lane = Lane.of(key, snapshot, self._stage, self._clock())
+            lane = Lane.of(key, snapshot, self._make, self._clock())
         except Exception as error:  # a stream that starts afresh is better than a stage that cannot start
             log.error("the snapshot of %s cannot be restored, the stream starts afresh: %r", snapshot.stream, error)
             lane = Lane(key, next_offset=snapshot.input_offset, touched_s=self._clock())
@@ -182,6 +188,7 @@ class PartitionWork:
 
     def completed(self, lane: Lane, given: Input, future: Future[Outputs]) -> None:
         """A future that a processor gave is done."""
+        self._leave(given)
         if not self.alive or lane.running is not given:
             return
         error = future.exception() if not future.cancelled() else InputError("The work was cancelled.")
@@ -210,7 +217,7 @@ class PartitionWork:
     def drop(self) -> None:
         """The partition is another replica's now: what comes of work in flight is ignored."""
         self.alive = False
-        self._arrived.clear()
+        self.rest()
         for lane in self._lanes.values():
             if lane.processor is not None and lane.stream is not None:
                 self._metrics.stream_ended(lane.stream)
@@ -219,34 +226,43 @@ class PartitionWork:
 
     def _advance(self, lane: Lane) -> None:
         while lane.waiting and lane.running is None and not self._resting:
-            given = lane.waiting.popleft()
-            reason = None
-            if self._stage.shed is not None and not isinstance(given.item, Mark):
-                newer = sum(not isinstance(w.item, Mark) for w in lane.waiting)
-                reason = self._stage.shed(given.item, newer) if newer else None
-            if reason is None:
-                self._start(lane, given)
-            else:
-                self._metrics.skipped(given.stream, reason)
-                lane.passed(given, accepted=False)
-                self._touch(lane)
-                if lane.held is not None:
-                    lane.held = replace(lane.held, input_offset=lane.next_offset)
-                self._done(given.record)
+            given = lane.waiting[0]
+            if lane.must_flush(given.stream):
+                self._start(lane, self._end_of(lane, given.record))
+                continue
+            if not isinstance(given.item, Mark):
+                if self._live and any(not isinstance(w.item, Mark) for w in islice(lane.waiting, 1, None)):
+                    self._skip(lane, lane.waiting.popleft())
+                    continue
+                if not self._room.take(lane, partial(self._advance, lane)):
+                    return
+                given.room = True
+            self._start(lane, lane.waiting.popleft())
+
+    def _skip(self, lane: Lane, given: Input) -> None:
+        """Newer ones wait behind it."""
+        self._metrics.skipped(given.stream, STALE)
+        lane.passed(given, accepted=False)
+        self._touch(lane)
+        if lane.held is not None:
+            lane.held = replace(lane.held, input_offset=lane.next_offset)
+        self._done(given.record)
+
+    def _leave(self, given: Input) -> None:
+        if given.room:
+            given.room = False
+            self._room.leave()
 
     def _end_of(self, lane: Lane, record: Record) -> Input:
         assert lane.stream is not None
         return Input(record, Mark(lane.stream, MarkKind.EOF, lane.time_s or 0.0), lane.stream, made=True)
 
     def _start(self, lane: Lane, given: Input) -> None:
-        if lane.must_flush(given.stream):
-            lane.waiting.appendleft(given)
-            given = self._end_of(lane, given.record)
         given.started_s = self._clock()
         if self._spans is not None and given.record.offset >= self.quiet_until:
             given.span = self._spans(self._stage.name, given.record.headers, given.stream)
         try:
-            processor = lane.open(self._stage, given.stream)
+            processor = lane.open(self._make, given.stream)
             if self._stage.snapshot_s == 0 and lane.held is None:
                 lane.held = lane.snapshot(self.topic, self.partition)
             work = processor.on_mark if isinstance(given.item, Mark) else processor.on_item
@@ -267,9 +283,12 @@ class PartitionWork:
 
     def _complete(self, lane: Lane, given: Input, outputs: Outputs, error: Exception | None) -> None:
         lane.running = None
+        self._leave(given)
         lane.passed(given, accepted=error is None)
         self._touch(lane)
-        if error is not None:
+        if isinstance(error, SkippedError):
+            self._metrics.skipped(given.stream, error.reason)
+        elif error is not None:
             self._refuse(given, error)
         else:
             self._metrics.handled(given.stream, self._clock() - given.started_s)

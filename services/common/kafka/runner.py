@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -23,6 +24,7 @@ from services.common.kafka.messages import CAPTURED_HEADER, Record
 from services.common.kafka.outgoing import Outgoing
 from services.common.kafka.partition import PartitionWork, Restored
 from services.common.kafka.restore import Restorer
+from services.common.kafka.room import Room
 from services.common.kafka.stage import Outputs, Spans, Stage
 from services.common.kafka.transactions import TransactionAbortedError, Transactions
 from services.common.metrics_protocol import NO_METRICS, RunnerMetrics
@@ -71,6 +73,7 @@ class Runner:
         self._parts: dict[TopicPartition, PartitionWork] = {}
         self._replaying: dict[TopicPartition, float] = {}
         self._completions: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        self._rooms = {live: Room(stage.in_flight_max) for live in (True, False)}
         self._paused: set[TopicPartition] = set()
         self._stopping = threading.Event()
         self._turn = 0
@@ -182,13 +185,13 @@ class Runner:
 
     def _take_completions(self, wait: bool) -> None:
         wait = wait and any(p.in_flight for p in self._parts.values())
-        try:
+        with suppress(queue.Empty):
             part, lane, given, future = self._completions.get(block=wait, timeout=_COMPLETION_S if wait else None)
             while True:
                 part.completed(lane, given, future)
                 part, lane, given, future = self._completions.get_nowait()
-        except queue.Empty:
-            return
+        for room in self._rooms.values():
+            room.admit()
 
     def _restore(self) -> None:
         assert self._restorer is not None
@@ -213,6 +216,7 @@ class Runner:
         return PartitionWork(
             self._stage, topic, tp.partition, restored,
             metrics=self._metrics, finished=self._finished, spans=self._spans,
+            room=self._rooms[topic in self._stage.live],
         )  # fmt: skip
 
     def _finished(self, part: PartitionWork, lane: Lane, given: Input, future: Future[Outputs]) -> None:

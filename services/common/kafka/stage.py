@@ -3,12 +3,24 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from services.common.errors import FormcheckError
 from services.common.processor import Mark
 from services.common.types import StreamKey
 
 Outputs = Sequence[Any]
+STALE: Final = "STALE"
+"""Why a live item is left out when newer ones wait behind it."""
+
+
+class SkippedError(FormcheckError):
+    """A processor raises it, or its future fails with it: the item is left out on purpose, counted by ``reason`` (upper
+    snake word), and does not go to the DLQ. The processor's state must be what it was."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The item is left out: {reason}.")
+        self.reason = reason
 
 
 class StreamProcessor(Protocol):
@@ -54,8 +66,11 @@ class Stage:
             whose processors answer with futures, or which does not want to work an input twice after a restart.
         transaction_s: the least time between two transactions.
         waiting: records of one partition that may wait or be at work before it is paused.
-        shed: asked before an item is begun while ``newer`` items of its stream wait behind it; a reason (upper snake
-            word) drops the item, None keeps it. For live streams.
+        in_flight_max: items at work elsewhere at once, of live topics and of others apart, so that neither starves the
+            other; 0: no limit. Streams that wait for room get it in turn.
+        live: topics of which the newest item wins: one that newer ones of its stream wait behind, when its turn comes,
+            is skipped as ``STALE``.
+        make_live: ``make`` for their streams; None: the same.
         published: is told of every output once its transaction is committed (to count it; must be quick).
         idle_s: a stream that brought nothing, not even a mark, for this long is ended.
     """
@@ -69,6 +84,12 @@ class Stage:
     snapshot_s: float = 1.0
     transaction_s: float = 0.08
     waiting: int = 256
-    shed: Callable[[Any, int], str | None] | None = None
+    in_flight_max: int = 0
+    live: frozenset[str] = frozenset()
+    make_live: Callable[[StreamKey], StreamProcessor] | None = None
     published: Callable[[Any], None] | None = None
     idle_s: float = 1800.0
+
+    def maker(self, topic: str) -> Callable[[StreamKey], StreamProcessor]:
+        """What makes the processors of a topic's streams."""
+        return self.make_live if self.make_live is not None and topic in self.live else self.make

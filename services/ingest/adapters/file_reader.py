@@ -5,9 +5,9 @@ import time
 from typing import Final
 
 from services.common.errors import InputError
+from services.common.jpeg import encode_jpeg
 from services.common.types import Frame
 from services.ingest.adapters.jobs import Job
-from services.ingest.adapters.jpeg import encode_jpeg
 from services.ingest.adapters.media import VideoReader
 from services.ingest.adapters.wire import Header, Link
 from services.ingest.core.lifecycle import End, Outcome

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from services.common.jpeg import JPEG_QUALITY
 from services.common.types import StreamKey
-from services.ingest.core.streams import JPEG_QUALITY
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from services.common.errors import InputError
+from services.common.jpeg import encode_jpeg
 from services.ingest.adapters.connecting import ReaderEnd, explain, no_video, open_camera
 from services.ingest.adapters.jobs import Job
-from services.ingest.adapters.jpeg import encode_jpeg
 from services.ingest.adapters.opening import MAX_PIXELS, check_size, choose_stream, sane_fps
 from services.ingest.adapters.picture import PictureMaker
 from services.ingest.adapters.slot import Newest

@@ -4,12 +4,13 @@ import signal
 import time
 from dataclasses import dataclass, field
 
+from services.common.jpeg import JPEG_QUALITY
 from services.common.types import StreamKey
 from services.ingest.adapters.wire import Header
 from services.ingest.core.lifecycle import End, Limits, Outcome, StreamState
 from services.ingest.core.live import AGE_MOST_S
 from services.ingest.core.session import FilePosition
-from services.ingest.core.streams import JPEG_QUALITY, Counters, StreamSpec
+from services.ingest.core.streams import Counters, StreamSpec
 
 
 @dataclass(frozen=True, slots=True)

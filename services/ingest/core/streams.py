@@ -13,8 +13,6 @@ from services.ingest.core.lifecycle import StreamState
 from services.ingest.core.schedule import ALWAYS, Schedule, check_schedule
 
 LIVE_FPS: Final = 10.0
-JPEG_QUALITY: Final = 90
-"""What it does to keypoints: ``python -m bench.jpeg``."""
 SHORT_SIDE_PX: Final = 480
 """What the pose networks' crops need: a person who fills the picture has 480 px, twice a crop's 192 to 256."""
 _SHORT_SIDES_PX: Final = (120, 2160)
