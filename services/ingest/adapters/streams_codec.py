@@ -1,17 +1,38 @@
-"""``StreamSpec`` and ``StreamEvent`` as messages of ``streams.v1`` and ``stream_events.v1``."""
+"""``StreamSpec`` and ``StreamEvent`` as messages and records of ``streams.v1``, ``stream_events.v1`` and the state."""
 
-from typing import Any
+from typing import Any, Final
 
+from formcheck.v1 import state_pb2, types_pb2
 from formcheck.v1 import streams_pb2 as pb
-from formcheck.v1 import types_pb2
+from google.protobuf.message import DecodeError
 
-from services.common.codec import stream_from_proto, stream_to_proto
-from services.common.errors import ConfigError
+from services.common import topics
+from services.common.codec import Snapshot, snapshot_from_proto, snapshot_to_proto, stream_from_proto, stream_to_proto
+from services.common.errors import ConfigError, InputError
+from services.common.kafka.messages import MESSAGE_HEADER, Record
+from services.common.kafka.outgoing import Outgoing
+from services.common.kafka.partition import state_key
 from services.ingest.core.lifecycle import StreamState
 from services.ingest.core.schedule import Schedule, Window
 from services.ingest.core.streams import SHORT_SIDE_PX, Counters, Mode, Retention, StreamEvent, StreamSpec, Transport
 
-__all__ = ["event_from_proto", "event_to_proto", "spec_from_proto", "spec_to_proto", "state_to_proto", "stream_name"]
+__all__ = [
+    "event_from_proto",
+    "event_record",
+    "event_to_proto",
+    "removal_record",
+    "snapshot_event",
+    "spec_from_proto",
+    "spec_from_record",
+    "spec_record",
+    "spec_to_proto",
+    "state_record",
+    "state_to_proto",
+    "stream_name",
+]
+
+_SPEC_HEADERS: Final = ((MESSAGE_HEADER, pb.StreamSpec.DESCRIPTOR.full_name.encode()),)
+_EVENT_HEADERS: Final = ((MESSAGE_HEADER, pb.StreamEvent.DESCRIPTOR.full_name.encode()),)
 
 
 def spec_to_proto(spec: StreamSpec) -> pb.StreamSpec:
@@ -135,3 +156,66 @@ def event_from_proto(message: pb.StreamEvent) -> StreamEvent:
 def stream_name(key: types_pb2.StreamKey) -> str:
     """The key of the topics."""
     return f"{key.tenant}/{key.stream_id}"
+
+
+def spec_record(spec: StreamSpec) -> Outgoing:
+    return Outgoing(topics.STREAMS, spec.name.encode(), spec_to_proto(spec).SerializeToString(), _SPEC_HEADERS)
+
+
+def removal_record(name: str) -> Outgoing:
+    """The tombstone that removes the stream ``tenant/stream_id``."""
+    return Outgoing(topics.STREAMS, name.encode(), None, _SPEC_HEADERS)
+
+
+def spec_from_record(record: Record) -> StreamSpec:
+    """The (unchecked) spec that a record of ``streams.v1`` holds; not for tombstones.
+
+    Raises:
+        InputError: it is no StreamSpec, or another stream's than its key says. ConfigError: as ``spec_from_proto``.
+    """
+    header = record.header(MESSAGE_HEADER)
+    if header is not None and header != _SPEC_HEADERS[0][1]:
+        raise InputError(f"The record is a {header.decode(errors='replace')}; streams.v1 holds StreamSpecs only.")
+    try:
+        message = pb.StreamSpec.FromString(record.value or b"")
+    except DecodeError:
+        raise InputError(f"The record's {len(record.value or b'')} bytes are no StreamSpec.") from None
+    spec = spec_from_proto(message)
+    if record.key != spec.name.encode():
+        key = (record.key or b"").decode(errors="replace")
+        raise InputError(f"The record's key is '{key}', but it describes the stream '{spec.name}'.")
+    return spec
+
+
+def event_record(event: StreamEvent, partition: int | None = None) -> Outgoing:
+    name = f"{event.stream.tenant}/{event.stream.stream_id}"
+    value = event_to_proto(event).SerializeToString()
+    return Outgoing(topics.STREAM_EVENTS, name.encode(), value, _EVENT_HEADERS, partition)
+
+
+def state_record(name: str, last: StreamEvent | None, partition: int, offset: int) -> Outgoing:
+    """What the next owner of the stream has to know: its last event, brought up to now.
+
+    Of a file ``next_sequence`` and ``time_s`` tell the last frame that was published with this record. ``last`` None:
+    the stream is removed. ``partition`` and ``offset`` are those of its spec in ``streams.v1``.
+    """
+    value = None
+    if last is not None:
+        state = event_to_proto(last).SerializeToString()
+        snapshot = Snapshot(last.stream, state, topics.STREAMS, partition, offset, last.time_s)
+        value = snapshot_to_proto(snapshot).SerializeToString()
+    return Outgoing(topics.INGEST_STATE, state_key(topics.STREAMS, name.encode()), value, (), partition)
+
+
+def snapshot_event(snapshot: Snapshot | bytes) -> StreamEvent:
+    """The event in a record of ``state_record``.
+
+    Raises:
+        InputError: it is none. ShapeError, ConfigError, ValueError: of another version.
+    """
+    try:
+        if isinstance(snapshot, bytes):
+            snapshot = snapshot_from_proto(state_pb2.Snapshot.FromString(snapshot))
+        return event_from_proto(pb.StreamEvent.FromString(snapshot.state))
+    except DecodeError:
+        raise InputError("The record is no state of a stream.") from None

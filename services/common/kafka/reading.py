@@ -1,0 +1,47 @@
+"""Reading a whole topic, or the last value of each key of a compacted one."""
+
+from collections.abc import Iterator
+from contextlib import closing
+
+from kafka import TopicPartition
+
+from services.common.errors import ConfigError
+from services.common.kafka.admin import begin_offsets, end_offsets
+from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer
+from services.common.kafka.messages import Record
+
+
+def read_all(config: KafkaConfig, topic: str) -> Iterator[Record]:
+    """Every committed record that ``topic`` (without prefix) holds now, each partition in its order.
+
+    Waits for transactions that are open at its end.
+
+    Raises:
+        ConfigError: there is no such topic. kafka.errors.KafkaError: Kafka is not there.
+    """
+    name = config.topic(topic)
+    with closing(make_admin(config.bootstrap)) as admin, closing(make_consumer(config)) as consumer:
+        partitions = [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name) or ())]
+        if not partitions:
+            raise ConfigError(f"Kafka at {config.bootstrap} has no topic '{name}'; start the stack, it creates them.")
+        starts, ends = begin_offsets(admin, partitions), end_offsets(admin, partitions)
+        left = [tp for tp in partitions if starts[tp] < ends[tp]]
+        if not left:
+            return
+        consumer.assign(left)
+        consumer.seek_to_beginning(*left)
+        while any((consumer.position(tp) or 0) < ends[tp] for tp in left):
+            for tp, records in consumer.poll(timeout_ms=200).items():
+                for r in records:
+                    headers = tuple((k, bytes(v or b"")) for k, v in r.headers)
+                    yield Record(topic, tp.partition, r.offset, r.key, r.value, headers, r.timestamp)
+
+
+def last_values(config: KafkaConfig, topic: str) -> dict[bytes, Record]:
+    """The last record of each key that is no tombstone. Raises: as ``read_all``."""
+    found: dict[bytes, Record] = {}
+    for record in read_all(config, topic):
+        found.pop(record.key or b"", None)
+        if record.value is not None:
+            found[record.key or b""] = record
+    return found
