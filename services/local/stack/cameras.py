@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -38,6 +38,7 @@ class TestCameras:
         clips: H.264 .mp4 files, dealt out to the cameras in turn.
         hours: how long each clip is looped for a client, until the camera closes the connection.
         port: 0 = any free one; it stays the same over ``restart``.
+        env: added to the server's environment.
     Raises:
         ConfigError: GStreamer's RTSP server or ffmpeg is missing (the sentence holds the command that installs it), a
             clip is missing, or the port is taken.
@@ -47,7 +48,7 @@ class TestCameras:
 
     def __init__(
         self, count: int, clips: Sequence[Path] = (DEMO,), *, hours: float = 1.0, port: int = 0,
-        user: str | None = None, password: str = "",
+        user: str | None = None, password: str = "", env: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         if not SERVER.is_file():
             raise ConfigError(f"{SERVER} is missing: test cameras are started from a checkout of the repository")
@@ -55,6 +56,7 @@ class TestCameras:
         self._log = Path(self._folder.name) / "server.log"
         self._process: subprocess.Popen[str] | None = None
         self._user, self._password = user, password
+        self._env = dict(env or {})
         self.port = port
         try:
             looped = [_loop(clip, Path(self._folder.name) / f"{i}.mp4", hours) for i, clip in enumerate(clips)]
@@ -85,8 +87,9 @@ class TestCameras:
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-                )
+                    command, env=os.environ | self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                    text=True, start_new_session=True,
+                )  # fmt: skip
         except OSError as error:
             raise ConfigError(f"test cameras need {_SYSTEM_PYTHON} ({error.strerror}); install: {INSTALL}") from error
         self.port = self._await_ready(timeout_s)

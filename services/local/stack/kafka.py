@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -105,6 +105,8 @@ class _Broker:
     controller_port: int
     folder: Path
     directory_id: str
+    front: tuple[int, int] | None = None
+    """A third listener's port, and the port at which clients of it are told to call."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -116,8 +118,8 @@ class _Broker:
         return self.folder / "broker.log"
 
 
-def _earlier_ports(folder: Path, brokers: int) -> list[int]:
-    """The ports of the cluster that is already in ``folder``; empty: there is none.
+def earlier_ports(folder: Path, brokers: int) -> list[int]:
+    """The ports of the cluster that is already in ``folder`` (each broker's and its controller's); empty: none is.
 
     Raises:
         ConfigError: it has another number of brokers.
@@ -126,12 +128,15 @@ def _earlier_ports(folder: Path, brokers: int) -> list[int]:
     if not found:
         return []
     if len(found) != brokers:
-        raise ConfigError(f"{folder} holds a Kafka with {len(found)} brokers, not {brokers}; remove it or keep to it.")
+        raise ConfigError(
+            f"{folder} holds a Kafka with {len(found)} broker{'s' * (len(found) > 1)}, not {brokers}: "
+            "keep to that, or remove the folder with all that it holds."
+        )
     ports: list[int] = []
     for path in found:
         lines = (path.parents[1] / "server.properties").read_text().splitlines()
         listeners = next(line for line in lines if line.startswith("listeners="))
-        ports += [int(part.rsplit(":", 1)[1]) for part in listeners.split(",")]
+        ports += [int(part.rsplit(":", 1)[1]) for part in listeners.split(",")[:2]]
     return ports
 
 
@@ -141,24 +146,30 @@ class KafkaCluster:
     Args:
         folder: properties, data and logs; a cluster that was stopped goes on from it (same ports).
         brokers: 1 or 3.
-        port: of the first broker, the others follow by 2; None: free ones.
+        ports: for each broker its own and its controller's; default: free ones.
         heap_mb: of each broker.
         quick: start faster, run slower (for tests).
+        env: added to the brokers' environment.
+        fronts: a port per broker, at which something else listens (a proxy) and hands on to ``behind_fronts``: what
+            asks at ``client_bootstrap`` reaches the brokers that way only; they do not talk to each other through it.
     """
 
     def __init__(
-        self, folder: Path, *, brokers: int = 1, port: int | None = None, heap_mb: int = 256, quick: bool = False
-    ) -> None:
+        self, folder: Path, *, brokers: int = 1, ports: Sequence[int] = (), heap_mb: int = 256, quick: bool = False,
+        env: Mapping[str, str] | None = None, fronts: Sequence[int] = (),
+    ) -> None:  # fmt: skip
         if brokers not in (1, 3):
             raise ConfigError(f"A local Kafka has 1 broker or 3, not {brokers}.")
         self._heap_mb, self._quick = heap_mb, quick
-        ports = _earlier_ports(folder, brokers) or (
-            free_ports(2 * brokers) if port is None else [port + i for i in range(2 * brokers)]
-        )
+        self._env = dict(env or {})
+        ports = earlier_ports(folder, brokers) or ports or free_ports(2 * brokers)
         self._brokers = [
             _Broker(i + 1, ports[2 * i], ports[2 * i + 1], folder / f"broker-{i + 1}", _kafka_uuid())
             for i in range(brokers)
         ]
+        if fronts:
+            for broker, front, behind in zip(self._brokers, fronts, free_ports(brokers), strict=True):
+                broker.front = behind, front
         self._java = _need("java", "Kafka")
         self._libs = ensure_jars()
 
@@ -168,8 +179,29 @@ class KafkaCluster:
         return ",".join(f"127.0.0.1:{b.port}" for b in self._brokers)
 
     @property
+    def client_bootstrap(self) -> str:
+        """Where services should ask: at the fronts, if there are any."""
+        fronts = [b.front[1] for b in self._brokers if b.front is not None]
+        return ",".join(f"127.0.0.1:{port}" for port in fronts) or self.bootstrap
+
+    @property
+    def behind_fronts(self) -> list[int]:
+        """The brokers' own ports that the fronts hand on to."""
+        return [b.front[0] for b in self._brokers if b.front is not None]
+
+    @property
     def replication(self) -> int:
         return len(self._brokers)
+
+    @property
+    def logs(self) -> list[Path]:
+        """What each broker prints."""
+        return [b.log for b in self._brokers]
+
+    def running(self, index: int) -> bool:
+        """Whether the broker ``index`` (from 0) was started and has not ended."""
+        process = self._brokers[index].process
+        return process is not None and process.poll() is None
 
     def pid(self, index: int) -> int:
         """Process id of the broker ``index`` (from 0)."""
@@ -225,6 +257,11 @@ class KafkaCluster:
         self._await(timeout_s)
         await_in_sync(self.bootstrap, timeout_s=timeout_s)
 
+    def kill_all(self) -> None:
+        """``kill -9`` of every broker."""
+        for index in range(len(self._brokers)):
+            self.kill(index)
+
     def create_topics(
         self, topics: Sequence[Topic] = TOPICS, *, partitions: int = DEFAULT_PARTITIONS, prefix: str = ""
     ) -> None:
@@ -270,16 +307,18 @@ class KafkaCluster:
         replication = len(self._brokers)
         isr = 2 if replication == 3 else 1
         quorum = ",".join(f"127.0.0.1:{b.controller_port}" for b in self._brokers)
-        listeners = f"PLAINTEXT://127.0.0.1:{broker.port},CONTROLLER://127.0.0.1:{broker.controller_port}"
+        own = f"PLAINTEXT://127.0.0.1:{broker.port},CONTROLLER://127.0.0.1:{broker.controller_port}"
+        listeners = own + (f",CLIENT://127.0.0.1:{broker.front[0]}" if broker.front else "")
+        advertised = own + (f",CLIENT://127.0.0.1:{broker.front[1]}" if broker.front else "")
         lines = {
             "process.roles": "broker,controller",
             "node.id": broker.node_id,
             "controller.quorum.bootstrap.servers": quorum,
             "listeners": listeners,
-            "advertised.listeners": listeners,
+            "advertised.listeners": advertised,
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,CLIENT:PLAINTEXT",
             "log.dirs": broker.folder / "data",
             "default.replication.factor": replication,
             "min.insync.replicas": isr,
@@ -296,7 +335,14 @@ class KafkaCluster:
     def _launch(self, broker: _Broker) -> None:
         command = self._java_command("kafka.Kafka", str(broker.properties), heap_mb=self._heap_mb)
         with broker.log.open("ab") as log:
-            broker.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            broker.process = subprocess.Popen(
+                command,
+                env=os.environ | self._env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _await(self, timeout_s: float) -> None:
         def dead() -> str | None:

@@ -26,7 +26,7 @@ import sysconfig
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -79,9 +79,14 @@ class TritonServer:
         repository: the model repository (``model_repository.generate.write``).
         ports: where to listen on 127.0.0.1; free ones by default. Kept when started again.
         log: where its output goes; default ``triton.log`` beside the repository.
+        env: added to its environment.
     """
 
-    def __init__(self, repository: Path, *, ports: Ports | None = None, log: Path | None = None) -> None:
+    def __init__(
+        self, repository: Path, *, ports: Ports | None = None, log: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        self._env = dict(env or {})
         self.repository = repository
         self.ports = ports or Ports.free()
         self.log = log or repository.with_name("triton.log")
@@ -122,7 +127,7 @@ class TritonServer:
             # A session of its own: Ctrl-C in the terminal is for whoever stops it in order.
             self._process = subprocess.Popen(
                 self._command(home),
-                env=environment(),
+                env=environment() | self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
