@@ -9,8 +9,15 @@ from services.common.settings import LOOPBACK, Group, Seconds, ServerSettings, S
 
 class PoseGroup(Group):
     profile: str = Field(default="movenet", min_length=1, description="the name of a pose profile")
+    people: Literal["all", "main"] = Field(
+        default="all", description="whose poses: all, or main for who fills the picture most"
+    )
     backend: Literal["triton", "onnx"] = Field(default="triton", description="what runs inference; onnx = this process")
-    in_flight_crops: int = Field(default=64, ge=1, le=4096, description="crops in inference at once, 1 to 4096")
+    threads: int = Field(default=1, ge=1, le=64, description="threads of the networks with the backend onnx, 1 to 64")
+    decode_threads: int = Field(default=2, ge=1, le=64, description="threads that decode JPEG, 1 to 64")
+    in_flight_frames: int = Field(
+        default=8, ge=1, le=1024, description="frames at work at once, of cameras and of files each, 1 to 1024"
+    )
 
 
 class TritonSettings(Group):
@@ -19,7 +26,8 @@ class TritonSettings(Group):
         pattern=r"^[A-Za-z0-9_.\-]+:\d{1,5}$",
         description="Triton's gRPC address, host:port",
     )
-    deadline_s: Seconds = Field(default=2.0, description="seconds after which an inference is given up")
+    deadline_s: Seconds = Field(default=5.0, description="seconds after which an inference is tried again (files)")
+    live_deadline_s: Seconds = Field(default=1.0, description="seconds after which a camera's frame is skipped")
 
 
 class PoseSettings(ServiceSettings):

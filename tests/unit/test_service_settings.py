@@ -45,7 +45,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         "FORMCHECK_TRACE_ENDPOINT": "http://collector:4317",
         "FORMCHECK_TRACE_SHARE": "0.5",
         "FORMCHECK_DRAIN_S": "3",
-        "FORMCHECK_POSE_IN_FLIGHT_CROPS": "7",
+        "FORMCHECK_POSE_IN_FLIGHT_FRAMES": "7",
     }.items():
         monkeypatch.setenv(name, value)
     settings = load(PoseSettings)
@@ -55,7 +55,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     assert (settings.log.level, settings.log.format) == ("DEBUG", "json")
     assert (settings.trace.endpoint, settings.trace.share) == ("http://collector:4317", 0.5)
     assert settings.drain_s == 3
-    assert settings.pose.in_flight_crops == 7
+    assert settings.pose.in_flight_frames == 7
 
 
 def test_other_variables_of_the_prefix_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:

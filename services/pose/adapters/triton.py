@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import grpc  # type: ignore[import-untyped]
 import grpc.aio  # type: ignore[import-untyped]
@@ -24,25 +25,27 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub  # type:
 from services.common.errors import FormcheckError
 from services.common.types import F32
 from services.pose.adapters import triton_wire as wire
-from services.pose.adapters.triton_wire import Served, UnavailableError
+from services.pose.adapters.calls import Call, LateError, UnavailableError, checked
+from services.pose.adapters.triton_wire import Served
 from services.pose.core.profiles import Profile
 
-__all__ = ["AsyncTritonBackend", "Call", "TritonBackend", "UnavailableError"]
+__all__ = ["AsyncTritonBackend", "TritonBackend", "UnavailableError"]
 
 FRESH_S = 5.0
 """An answer as old as this still proves that a network runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, for metrics. ``waited_s``: until it was sent (the in-flight limit), ``took_s``: from then on.
-    ``error``: none, or the class of what it raised."""
+@dataclass(slots=True)
+class _Request:
+    """One on its way. ``left_s``: that it may take, asked when it is sent."""
 
-    model: str
-    crops: int
-    waited_s: float
-    took_s: float
-    error: str
+    left_s: Callable[[], float]
+    sent_s: float | None = None
+
+    def send(self) -> float:
+        """It is sent now; returns the seconds it may take."""
+        self.sent_s = time.monotonic()
+        return self.left_s()
 
 
 class _Backend:
@@ -88,8 +91,8 @@ class _Backend:
             raise self._unsent(model)
         return left_s
 
-    def _unsent(self, model: str) -> UnavailableError:
-        return UnavailableError(
+    def _unsent(self, model: str) -> LateError:
+        return LateError(
             f"no request for {model} could be sent to Triton at {self.target} in time "
             f"({self.in_flight} of at most {self._in_flight_max} are on their way); retry later"
         )
@@ -101,13 +104,26 @@ class _Backend:
             self._answered.pop(model, None)
         return error
 
-    def _done(self, model: str, crops: int, entered: float, sent: float | None, error: str) -> None:
-        now = time.monotonic()
-        sent = now if sent is None else sent
-        if not error:
-            self._answered[model] = now
-        if self._observe:
-            self._observe(Call(model, crops, sent - entered, now - sent, error))
+    @contextmanager
+    def _asked(self, model: str, crops: int, until: float) -> Generator[_Request]:
+        """Around one request: says in our words how it failed, and tells of it when it is over."""
+        entered = time.monotonic()
+        error: BaseException | None = None
+        request = _Request(partial(self._left_s, model, until))
+        try:
+            yield request
+            self._answered[model] = time.monotonic()
+        except grpc.RpcError as e:
+            error = failed = self._failed(model, e)
+            raise failed from None
+        except BaseException as e:
+            error = e
+            raise
+        finally:
+            now = time.monotonic()
+            sent = now if request.sent_s is None else request.sent_s
+            if self._observe:
+                self._observe(Call(model, crops, sent - entered, now - sent, error))
 
 
 class AsyncTritonBackend(_Backend):
@@ -133,7 +149,7 @@ class AsyncTritonBackend(_Backend):
             UnavailableError: no answer within ``deadline_s``; the same call may succeed later.
             ModelError, ShapeError: as ``PoseBackend.infer``.
         """
-        wire.checked(self._networks, model, crops)
+        checked(self._networks, model, crops)
         until = self._until(deadline_s)
         served = self._served.get(model) or await self._ask(model, until)
         if len(crops) == 0:
@@ -150,13 +166,21 @@ class AsyncTritonBackend(_Backend):
             good.append(part)
         return wire.joined(good)
 
-    async def ready(self, *, deadline_s: float = 1.0) -> bool:
-        """Whether every network answers: a live server may have lost one. Asks those that have been silent."""
+    async def check(self, *, deadline_s: float = 1.0) -> None:
+        """Returns if every network answers: a live server may have lost one. Asks those that have been silent.
+
+        Raises:
+            UnavailableError, ModelError: one does not.
+        """
         old = time.monotonic() - FRESH_S
+        for name, net in self._networks.items():
+            if self._answered.get(name, old) <= old:
+                await self.infer(name, wire.blank(net), deadline_s=deadline_s)
+
+    async def ready(self, *, deadline_s: float = 1.0) -> bool:
+        """Whether ``check`` is content."""
         try:
-            for name, net in self._networks.items():
-                if self._answered.get(name, old) <= old:
-                    await self.infer(name, wire.blank(net), deadline_s=deadline_s)
+            await self.check(deadline_s=deadline_s)
         except FormcheckError:
             return False
         return True
@@ -203,21 +227,11 @@ class AsyncTritonBackend(_Backend):
 
     async def _call(self, served: Served, crops: NDArray[np.uint8], until: float) -> tuple[F32, ...]:
         """One request, within the in-flight limit."""
-        model, entered, sent, error = served.name, time.monotonic(), None, ""
-        try:
-            async with self._slot(model, until):
-                sent, left_s = time.monotonic(), self._left_s(model, until)
-                answer = await self._stub().ModelInfer(wire.request(model, crops), timeout=left_s)
+        with self._asked(served.name, len(crops), until) as request:
+            async with self._slot(served.name, until):
+                message = wire.request(served.name, crops)
+                answer = await self._stub().ModelInfer(message, timeout=request.send())
                 return wire.outputs(served, len(crops), answer)
-        except grpc.RpcError as e:
-            failed = self._failed(model, e)
-            error = type(failed).__name__
-            raise failed from None
-        except BaseException as e:
-            error = type(e).__name__
-            raise
-        finally:
-            self._done(model, len(crops), entered, sent, error)
 
     @asynccontextmanager
     async def _slot(self, model: str, until: float) -> AsyncGenerator[None]:
@@ -253,7 +267,7 @@ class TritonBackend(_Backend):
 
     def infer(self, model: str, crops: NDArray[np.uint8], *, deadline_s: float | None = None) -> tuple[F32, ...]:
         """As ``AsyncTritonBackend.infer``."""
-        wire.checked(self._networks, model, crops)
+        checked(self._networks, model, crops)
         until = self._until(deadline_s)
         served = self._served.get(model) or self._ask(model, until)
         size = served.batch_max
@@ -274,21 +288,9 @@ class TritonBackend(_Backend):
         return self._served[model]
 
     def _call(self, served: Served, crops: NDArray[np.uint8], until: float) -> tuple[F32, ...]:
-        model, entered, sent, error = served.name, time.monotonic(), None, ""
-        try:
-            with self._slot(model, until):
-                sent, left_s = time.monotonic(), self._left_s(model, until)
-                answer = self._stub.ModelInfer(wire.request(model, crops), timeout=left_s)
-                return wire.outputs(served, len(crops), answer)
-        except grpc.RpcError as e:
-            failed = self._failed(model, e)
-            error = type(failed).__name__
-            raise failed from None
-        except BaseException as e:
-            error = type(e).__name__
-            raise
-        finally:
-            self._done(model, len(crops), entered, sent, error)
+        with self._asked(served.name, len(crops), until) as request, self._slot(served.name, until):
+            message = wire.request(served.name, crops)
+            return wire.outputs(served, len(crops), self._stub.ModelInfer(message, timeout=request.send()))
 
     @contextmanager
     def _slot(self, model: str, until: float) -> Generator[None]:

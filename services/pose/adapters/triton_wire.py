@@ -1,6 +1,6 @@
 """What is said between the pose service and Triton: requests, answers, failures, for both clients of ``triton``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc  # type: ignore[import-untyped]
@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2  # type: ignore[import-untyped]
 from tritonclient.grpc.model_config_pb2 import ModelConfig  # type: ignore[import-untyped]
 
-from services.common.errors import FormcheckError, ModelError, ShapeError
+from services.common.errors import FormcheckError, ModelError
 from services.common.types import F32
+from services.pose.adapters.calls import LateError, NotServedError, UnavailableError
 from services.pose.core.profiles import Network
 
 INPUT = "crops"
@@ -26,10 +27,6 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_timeout_ms", 3000),
     ("grpc.use_local_subchannel_pool", 1),
 ]
-
-
-class UnavailableError(FormcheckError):
-    """The server is not there, too slow or too busy: the same request may succeed later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +45,6 @@ class Served:
     def empty(self) -> tuple[F32, ...]:
         """The outputs of no crops."""
         return tuple(np.zeros((0, *dims), np.float32) for _, dims in self.outputs)
-
-
-def checked(networks: Mapping[str, Network], model: str, crops: NDArray[np.uint8]) -> None:
-    """Raises:
-    ModelError, ShapeError: as ``PoseBackend.infer``.
-    """
-    net = networks.get(model)
-    if net is None:
-        raise ModelError(f"no pose network {model!r} is served, only {', '.join(networks)}")
-    size = net.size_px
-    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3):
-        raise ShapeError(f"{model} takes crops (N, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
 
 
 def blank(net: Network) -> NDArray[np.uint8]:
@@ -108,11 +93,11 @@ def failure(target: str, model: str, code: grpc.StatusCode, details: str | None)
     """What a failed call means to the caller."""
     said = (details or code.name).strip().replace("\n", " ")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return UnavailableError(f"Triton at {target} did not answer for {model} in time; retry later")
+        return LateError(f"Triton at {target} did not answer for {model} in time; retry later")
     if code in _LATER or _DEAD_NETWORK in said.lower():
         return UnavailableError(f"Triton at {target} cannot run {model} now ({said}); retry later")
     if code is grpc.StatusCode.NOT_FOUND:
-        return ModelError(
+        return NotServedError(
             f"Triton at {target} has no network {model} ({said}): write its model repository for this profile"
         )
     return ModelError(f"Triton at {target} failed on {model}: {code.name}: {said}")

@@ -138,6 +138,16 @@ class PoseProcessor:
         self._time_s = -math.inf
         self._size = (0, 0)
 
+    @property
+    def sequence(self) -> int:
+        """Of the last frame that was applied; -1: none."""
+        return self._sequence
+
+    @property
+    def time_s(self) -> float:
+        """Of the last frame or mark; what is not later is stale."""
+        return self._time_s
+
     # -- one frame ---------------------------------------------------------------------------------------------
 
     def plan(self, frame: Frame) -> Plan:
