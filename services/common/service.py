@@ -1,8 +1,8 @@
 """Runs one service: logs → telemetry → wiring → health → gRPC → workers, until a signal or a crash; then the drain.
 
     def wire(shell: Shell[PoseSettings]) -> None:
-        ...                       # adapters → processor → runner, from shell.settings
-        shell.add_runner("kafka", runner)
+        ...                       # adapters → processor, from shell.settings
+        shell.add_stage(Stage(...))
 
     if __name__ == "__main__":
         run_service("pose", PoseSettings, wire)
@@ -29,6 +29,9 @@ from typing import Final, Generic, NoReturn, Protocol
 from services.common.errors import ConfigError, FormcheckError
 from services.common.grpc_server import AddServicers, GrpcServer
 from services.common.health import Check, Health, HealthServer
+from services.common.kafka.clients import KafkaConfig
+from services.common.kafka.runner import Runner
+from services.common.kafka.stage import Stage
 from services.common.loop import LoopThread
 from services.common.settings import EXIT_BAD_SETTINGS, Settings, load_or_exit
 from services.common.telemetry.logs import configure_logging, get_logger
@@ -89,6 +92,16 @@ class Shell(Generic[Settings]):
     def add_alive(self, name: str, check: Check) -> None:
         """The service should be restarted while ``check`` gives a reason."""
         self.health.add_alive(name, check)
+
+    @property
+    def kafka(self) -> KafkaConfig:
+        """How the settings say that Kafka is reached."""
+        told = self.settings.kafka
+        return KafkaConfig(told.bootstrap, told.prefix, told.instance)
+
+    def add_stage(self, stage: Stage) -> None:
+        """Drive a stage between its topics."""
+        self.add_runner("kafka", Runner(stage, self.kafka, self.metrics, self.tracing.stage))
 
     def add_runner(self, name: str, runner: Runs) -> None:
         """A worker that says itself whether it is ready, and whose loop must go round."""

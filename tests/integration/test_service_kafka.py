@@ -33,7 +33,7 @@ def _values(port: int) -> dict[str, float]:
 @pytest.mark.slow
 def test_a_stage_is_ready_counts_traces_and_drains(kafka_config: KafkaConfig) -> None:
     service = Service(
-        "tests.support.service_segment",
+        "services.segment.main",
         FORMCHECK_KAFKA_BOOTSTRAP=kafka_config.bootstrap,
         FORMCHECK_KAFKA_PREFIX=kafka_config.prefix,
         FORMCHECK_KAFKA_INSTANCE="one",

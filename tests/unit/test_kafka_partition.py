@@ -18,7 +18,8 @@ from services.common import codec
 from services.common.errors import ConfigError, InputError
 from services.common.kafka.messages import MESSAGE_HEADER, Record, decode, encode, stream_key
 from services.common.kafka.outgoing import Outgoing
-from services.common.kafka.partition import PartitionWork, Restored, replay_from
+from services.common.kafka.partition import PartitionWork
+from services.common.kafka.plan import Restored, replay_from
 from services.common.kafka.stage import Stage
 from services.common.metrics_protocol import NO_METRICS
 from services.common.processor import Mark, MarkKind

@@ -1,22 +1,40 @@
-"""What could not be processed: listing it, and sending it once more."""
+"""What could not be processed: listing it, and sending it once more.
 
-from collections.abc import Iterable
+A replay writes the record and a *receipt* (in the DLQ, an empty record that names the letter) in one transaction: so
+whatever dies when, a letter is either still open or was sent exactly once. Two replays at once cannot double it either:
+they bear one transactional id, the later one fences the earlier and lists the letters only then.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final, TypeVar
 
 from kafka import TopicPartition
 
 from services.common.kafka.admin import begin_offsets, end_offsets
-from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer, make_producer
+from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer
 from services.common.kafka.messages import Record
-from services.common.topics import dlq
+from services.common.kafka.outgoing import Outgoing
+from services.common.kafka.transactions import Transactions
+from services.common.topics import DLQ_SUFFIX, TOPICS, dlq
 
-_PREFIX = "dlq."
+_PREFIX: Final = "dlq."
+_RECEIPT_HEADER: Final = "dlq.replayed"
+_AT_ONCE: Final = 50  # letters of one transaction
+LETTER_TOPICS: Final = tuple(t.name.removesuffix(DLQ_SUFFIX) for t in TOPICS if t.name.endswith(DLQ_SUFFIX))
+"""Topics that have a DLQ."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """``record`` as it lies in the DLQ; ``topic``, ``partition``, ``offset``: where it lay before."""
+    """``record`` as it lies in the DLQ; ``topic``, ``partition``, ``offset``: where it lay before.
+
+    ``replayed``: it was sent once more already.
+    """
 
     record: Record
     reason: str
@@ -25,46 +43,101 @@ class DeadLetter:
     topic: str
     partition: int
     offset: int
+    replayed: bool = False
+
+    @property
+    def id(self) -> str:
+        """``topic/partition/offset``, the latter two in the DLQ."""
+        return f"{self.record.topic.removesuffix(DLQ_SUFFIX)}/{_place(self.record)}"
+
+    @property
+    def key(self) -> str:
+        return (self.record.key or b"").decode(errors="replace")
+
+    @property
+    def unix_s(self) -> float:
+        """When it was refused."""
+        return self.record.timestamp_ms / 1000.0
 
 
-def dead_letters(config: KafkaConfig, topic: str) -> list[DeadLetter]:
-    """Everything in the DLQ of ``topic``, oldest first. Raises: kafka.errors.KafkaError: Kafka is not there."""
-    name = config.topic(dlq(topic))
-    found: list[DeadLetter] = []
+def dead_letters(config: KafkaConfig, topics: Sequence[str] = LETTER_TOPICS) -> list[DeadLetter]:
+    """Everything in the DLQs of ``topics``, oldest first.
+
+    Raises: kafka.errors.KafkaError: Kafka is not there.
+    """
+    letters: list[DeadLetter] = []
+    receipts: set[tuple[str, str]] = set()
+    for record in _records(config, [dlq(t) for t in topics]):
+        receipt = record.header(_RECEIPT_HEADER)
+        if receipt is None:
+            letters.append(_letter(record))
+        else:
+            receipts.add((record.topic, receipt.decode(errors="replace")))
+    letters.sort(key=lambda x: (x.record.timestamp_ms, x.record.topic, x.record.partition, x.record.offset))
+    return [replace(x, replayed=(x.record.topic, _place(x.record)) in receipts) for x in letters]
+
+
+def replay(
+    config: KafkaConfig, wanted: Callable[[DeadLetter], bool], topics: Sequence[str] = LETTER_TOPICS
+) -> list[DeadLetter]:
+    """Send each letter that is ``wanted``, and was not sent before, to the topic that it came from, as it was.
+
+    Returns what was sent, in that order. Letters stay in the DLQ, marked. A stream that has gone on refuses what lies
+    before its time again: replay what a defect refused, soon.
+
+    Raises:
+        TransactionAbortedError: another replay took over, or Kafka failed; ``dead_letters`` tells what was sent.
+        kafka.errors.KafkaError: Kafka is not there.
+    """
+    transactions = Transactions(config, "dlq-replay")
+    transactions.open()  # only now the list is final: what an earlier replay left open is aborted
+    with closing(transactions):
+        open_ = [letter for letter in dead_letters(config, topics) if not letter.replayed and wanted(letter)]
+        for letters in _batches(open_, _AT_ONCE):
+            transactions.commit([record for letter in letters for record in (_again(letter), _receipt(letter))])
+    return open_
+
+
+def _again(letter: DeadLetter) -> Outgoing:
+    headers = tuple((k, v) for k, v in letter.record.headers if not k.startswith(_PREFIX))
+    return Outgoing(letter.topic, letter.record.key, letter.record.value, headers)
+
+
+def _receipt(letter: DeadLetter) -> Outgoing:
+    record = letter.record
+    return Outgoing(record.topic, record.key, None, ((_RECEIPT_HEADER, _place(record).encode()),), record.partition)
+
+
+def _place(record: Record) -> str:
+    return f"{record.partition}/{record.offset}"
+
+
+def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
+
+
+def _records(config: KafkaConfig, names: Sequence[str]) -> Iterator[Record]:
+    """All of some topics (names without prefix), to the very end of now."""
     with closing(make_admin(config.bootstrap)) as admin, closing(make_consumer(config)) as consumer:
-        partitions = [TopicPartition(name, p) for p in sorted(consumer.partitions_for_topic(name))]
+        partitions = [
+            TopicPartition(config.topic(name), p)
+            for name in names
+            for p in sorted(consumer.partitions_for_topic(config.topic(name)) or ())
+        ]
         starts, ends = begin_offsets(admin, partitions), end_offsets(admin, partitions)
         left = [tp for tp in partitions if starts[tp] < ends[tp]]
         if not left:
-            return []
+            return
         consumer.assign(left)
         consumer.seek_to_beginning(*left)
         while any((consumer.position(tp) or 0) < ends[tp] for tp in left):
             for tp, records in consumer.poll(timeout_ms=200).items():
+                topic = tp.topic.removeprefix(config.prefix)
                 for r in records:
                     headers = tuple((k, bytes(v or b"")) for k, v in r.headers)
-                    found.append(
-                        _letter(Record(dlq(topic), tp.partition, r.offset, r.key, r.value, headers, r.timestamp))
-                    )
-    return sorted(found, key=lambda letter: letter.record.timestamp_ms)
-
-
-def replay(config: KafkaConfig, letters: Iterable[DeadLetter]) -> int:
-    """Send each to the topic that it came from, as it was; returns how many. They stay in the DLQ.
-
-    A stream that has gone on refuses what lies before its time again: replay what a defect refused, soon.
-    """
-    count = 0
-    with closing(make_producer(config)) as producer:
-        sent = []
-        for letter in letters:
-            headers = [(k, v) for k, v in letter.record.headers if not k.startswith(_PREFIX)]
-            topic = config.topic(letter.topic)
-            sent.append(producer.send(topic, key=letter.record.key, value=letter.record.value, headers=headers))
-        for future in sent:
-            future.get(timeout=30)
-            count += 1
-    return count
+                    yield Record(topic, tp.partition, r.offset, r.key, r.value, headers, r.timestamp)
 
 
 def _letter(record: Record) -> DeadLetter:
@@ -77,7 +150,7 @@ def _letter(record: Record) -> DeadLetter:
         reason=told("reason"),
         kind=told("class"),
         stage=told("stage"),
-        topic=told("topic", record.topic.removesuffix(dlq(""))),
+        topic=told("topic", record.topic.removesuffix(DLQ_SUFFIX)),
         partition=int(told("partition", "-1")),
         offset=int(told("offset", "-1")),
     )

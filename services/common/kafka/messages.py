@@ -34,7 +34,12 @@ class Record:
     timestamp_ms: int = 0
 
     def header(self, name: str) -> bytes | None:
-        return next((v for k, v in self.headers if k == name), None)
+        return header(self.headers, name)
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """The first value of that name; None: there is none."""
+    return next((v for k, v in headers if k == name), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,20 @@ committed ``replay_from``, skips what a stream's snapshot holds, and keeps quiet
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from services.common import codec
 from services.common.errors import ConfigError, FormcheckError, InputError
-from services.common.kafka.lane import Input, Lane, over
+from services.common.kafka.lane import Input, Lane, Make, over
 from services.common.kafka.messages import (
     CAPTURED_HEADER,
+    EXERCISE_HEADER,
     TRACE_HEADER,
     Record,
     decode,
@@ -27,49 +29,16 @@ from services.common.kafka.messages import (
     stream_of,
 )
 from services.common.kafka.outgoing import Outgoing, dead_letter, outgoing
+from services.common.kafka.plan import Plan, Restored, state_key
 from services.common.kafka.room import Room
 from services.common.kafka.stage import STALE, Outputs, SkippedError, Spans, Stage
 from services.common.metrics_protocol import RunnerMetrics
 from services.common.processor import Mark, MarkKind
+from services.common.telemetry.logs import stream_context
 
 log = logging.getLogger(__name__)
 
-_PASSED_ON: Final = (TRACE_HEADER, CAPTURED_HEADER)
-
-
-@dataclass(slots=True, eq=False)
-class Plan:
-    """One partition's part of a transaction. ``items``: what the outputs hold.
-
-    ``replay_from`` is committed beside ``offset``, as its metadata.
-    """
-
-    offset: int
-    replay_from: int
-    outputs: list[Outgoing]
-    items: list[Any]
-    snapshots: list[Outgoing]
-    saved: list[Lane]
-    forgotten: list[Lane]
-
-    @property
-    def metadata(self) -> str:
-        return f"replay_from={self.replay_from}"
-
-
-def replay_from(offset: int, metadata: str | None) -> int:
-    """Where to begin reading again after a commit of ``offset`` with this metadata."""
-    text = (metadata or "").removeprefix("replay_from=")
-    return min(int(text), offset) if text.isdecimal() else offset
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What Kafka holds of a partition: committed offset (None: never), where to replay from, snapshots by key."""
-
-    committed: int | None = None
-    replay_from: int = 0
-    snapshots: Mapping[bytes, codec.Snapshot] = field(default_factory=dict)
+_PASSED_ON: Final = (TRACE_HEADER, CAPTURED_HEADER, EXERCISE_HEADER)
 
 
 class PartitionWork:
@@ -195,7 +164,8 @@ class PartitionWork:
         if error is not None and not isinstance(error, Exception):
             raise error
         self._running -= 1
-        self._complete(lane, given, () if error else future.result(), error)
+        with _named(given):
+            self._complete(lane, given, () if error else future.result(), error)
         self._advance(lane)
 
     def rest(self) -> None:
@@ -261,8 +231,12 @@ class PartitionWork:
         given.started_s = self._clock()
         if self._spans is not None and given.record.offset >= self.quiet_until:
             given.span = self._spans(self._stage.name, given.record.headers, given.stream)
+        with _named(given):
+            self._work(lane, given)
+
+    def _work(self, lane: Lane, given: Input) -> None:
         try:
-            processor = lane.open(self._make, given.stream)
+            processor = lane.open(self._maker(given.record), given.stream)
             if self._stage.snapshot_s == 0 and lane.held is None:
                 lane.held = lane.snapshot(self.topic, self.partition)
             work = processor.on_mark if isinstance(given.item, Mark) else processor.on_item
@@ -280,6 +254,10 @@ class PartitionWork:
             result.add_done_callback(lambda future: self._finished(self, lane, given, future))
         else:
             self._complete(lane, given, result, None)
+
+    def _maker(self, record: Record) -> Make:
+        make_for = self._stage.make_for
+        return self._make if make_for is None else lambda stream: make_for(stream, record.headers)
 
     def _complete(self, lane: Lane, given: Input, outputs: Outputs, error: Exception | None) -> None:
         lane.running = None
@@ -322,7 +300,7 @@ class PartitionWork:
         captured = getattr(given.item, "captured_unix_s", 0.0)
         if captured:
             passed_on = (*passed_on, (CAPTURED_HEADER, repr(captured).encode()))
-        self._items += items
+        self._items += [item for item in items if isinstance(item, self._stage.publishes)]
         self._outputs += [outgoing(self._stage.output, item, passed_on) for item in items]
 
     def _refuse(self, given: Input, error: Exception) -> None:
@@ -334,7 +312,8 @@ class PartitionWork:
         self._outputs.append(self._dead(given.record, error))
 
     def _dead(self, record: Record, error: Exception) -> Outgoing:
-        log.warning("%s/%d@%d goes to the DLQ: %s", record.topic, record.partition, record.offset, error)
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "key": record.key}
+        log.warning("a record goes to the DLQ: %s", error, extra=place)
         self._metrics.dead_letter(record.topic, type(error).__name__)
         return dead_letter(record, error, self._stage.name)
 
@@ -412,6 +391,8 @@ class PartitionWork:
             self._lanes.pop(lane.key, None)
 
 
-def state_key(topic: str, key: bytes) -> bytes:
-    """Key of a stream's snapshot: a stage may read several topics into one state topic."""
-    return topic.encode() + b":" + key
+@contextmanager
+def _named(given: Input) -> Iterator[None]:
+    """Log lines inside name the stream, and the trace if there is one."""
+    with stream_context(given.stream), given.span.active() if given.span is not None else nullcontext():
+        yield

@@ -15,7 +15,7 @@ from services.common import codec
 from services.common.errors import FormcheckError
 from services.common.kafka.admin import begin_offsets, end_offsets
 from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer
-from services.common.kafka.partition import Restored, replay_from, state_key
+from services.common.kafka.plan import Restored, replay_from, state_key
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
 from services.common.kafka.lane import Input, Lane
 from services.common.kafka.messages import CAPTURED_HEADER, Record
 from services.common.kafka.outgoing import Outgoing
-from services.common.kafka.partition import PartitionWork, Restored
+from services.common.kafka.partition import PartitionWork
+from services.common.kafka.plan import Restored
 from services.common.kafka.restore import Restorer
 from services.common.kafka.room import Room
 from services.common.kafka.stage import Outputs, Spans, Stage

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from services.common.errors import FormcheckError
+from services.common.kafka.messages import Headers
 from services.common.processor import Mark
 from services.common.types import StreamKey
 
@@ -44,6 +46,8 @@ class StageSpan(Protocol):
 
     def headers(self) -> list[tuple[str, bytes]]: ...
 
+    def active(self) -> AbstractContextManager[object]: ...
+
     def end(self, error: BaseException | None = None) -> None: ...
 
 
@@ -71,7 +75,10 @@ class Stage:
         live: topics of which the newest item wins: one that newer ones of its stream wait behind, when its turn comes,
             is skipped as ``STALE``.
         make_live: ``make`` for their streams; None: the same.
-        published: is told of every output once its transaction is committed (to count it; must be quick).
+        make_for: ``make`` for a session whose first record has these headers, which carry what the stream's owner
+            asked for (``messages.EXERCISE_HEADER``); None: nothing is taken from them. A restored session is made by
+            ``make``: its snapshot holds what was asked.
+        published: is told of every output (no marks) once its transaction is committed (to count it; must be quick).
         idle_s: a stream that brought nothing, not even a mark, for this long is ended.
     """
 
@@ -87,6 +94,7 @@ class Stage:
     in_flight_max: int = 0
     live: frozenset[str] = frozenset()
     make_live: Callable[[StreamKey], StreamProcessor] | None = None
+    make_for: Callable[[StreamKey, Headers], StreamProcessor] | None = None
     published: Callable[[Any], None] | None = None
     idle_s: float = 1800.0
 

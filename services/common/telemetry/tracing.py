@@ -84,15 +84,20 @@ class StageSpan:
     def note(self, name: str, value: str | int | float | bool) -> None:
         self.span.set_attribute(name, redact(value) if isinstance(value, str) else value)
 
+    def active(self) -> AbstractContextManager[object]:
+        """Makes it the current span inside (log lines name it), without ending it."""
+        if not self.traced:
+            return nullcontext()
+        return trace.use_span(self.span, record_exception=False, set_status_on_exception=False)
+
     def end(self, error: BaseException | None = None) -> None:
         if error is not None and self.span.is_recording():
             self.span.set_status(Status(StatusCode.ERROR, redact(f"{type(error).__name__}: {error}")))
         self.span.end()
 
     def __enter__(self) -> "StageSpan":
-        if self.traced:
-            self._current = trace.use_span(self.span, record_exception=False, set_status_on_exception=False)
-            self._current.__enter__()
+        self._current = self.active()
+        self._current.__enter__()
         return self
 
     def __exit__(

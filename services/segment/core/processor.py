@@ -62,7 +62,6 @@ class SegmentProcessor:
         self._timeline = Timeline()
         self._now_s = -np.inf  # event time: the watermark
         self._tracks: dict[int, Track] = {}
-        self._flushing = False  # the end of a motion: nothing later is to come
 
     def on_item(self, item: PoseFrame) -> Sequence[Output]:
         self._check(item.stream, item.time_s)
@@ -153,8 +152,8 @@ class SegmentProcessor:
                 self._tracks.pop(track.track_id)
         return out
 
-    def _tick(self, tracks: list[Track], still: bool = False) -> list[Output]:
-        """One tick of some tracks through the network and their decoders."""
+    def _tick(self, tracks: list[Track], still: bool = False, ending: bool = False) -> list[Output]:
+        """One tick of some tracks through the network and their decoders. ``ending``: nothing later is to come."""
         features = np.concatenate([t.features(still) for t in tracks])
         state = np.stack([t.network_state for t in tracks])
         raw, following = step_both_ways(self._network, features, state)
@@ -174,29 +173,27 @@ class SegmentProcessor:
                         reading.events, reading.progress, reading.activity,
                     )
                 )  # fmt: skip
-            out += self._repetitions(track, track.decoder.step(time_s, reading, seen, pose))
+            out += self._repetitions(track, track.decoder.step(time_s, reading, seen, pose), ending)
         return out
 
     def _flush(self, track: Track, reason: Reason) -> list[Output]:
         """Everything that is still in the pipe of a track whose motion ends here, then its candidate's fate."""
         out: list[Output] = []
-        self._flushing = True
         if track.awake:
             while track.tick_time_s() <= track.last_seen_s + 1e-9:
-                out += self._tick([track])
+                out += self._tick([track], ending=True)
             for _ in range(min(TARGET_DELAY_TICKS, len(track.waiting))):
-                out += self._tick([track], still=True)
-            out += self._repetitions(track, track.decoder.finish(reason))
-        self._flushing = False
+                out += self._tick([track], still=True, ending=True)
+            out += self._repetitions(track, track.decoder.finish(reason), ending=True)
         last_seen_s = track.last_seen_s
         track.rest_start()
         track.last_seen_s = last_seen_s
         return out
 
-    def _repetitions(self, track: Track, decisions: Iterable[Decision]) -> list[Output]:
-        return [self._repetition(track, d) for d in decisions]
+    def _repetitions(self, track: Track, decisions: Iterable[Decision], ending: bool) -> list[Output]:
+        return [self._repetition(track, d, ending) for d in decisions]
 
-    def _repetition(self, track: Track, decision: Decision) -> Repetition:
+    def _repetition(self, track: Track, decision: Decision, ending: bool) -> Repetition:
         """The event of a decision, in event time; a confirmed one is counted in its set."""
         assert self._stream is not None
         onset_s = self._timeline.event(decision.onset_s, late=True)
@@ -223,7 +220,7 @@ class SegmentProcessor:
         if decision.status is Status.PROVISIONAL or decision.offset_s is None or decision.turn_s is None:
             return event
         back_s = decision.offset_s
-        if not self._flushing:  # at low frame rates a tick is complete late
+        if not ending:  # at low frame rates a tick is complete late
             back_s = max(back_s, self._timeline.motion(self._now_s) - FIXED_LAG_S)
         offset_s = max(self._timeline.event(back_s), onset_s)
         turn_s = min(max(self._timeline.event(decision.turn_s), onset_s), offset_s)
