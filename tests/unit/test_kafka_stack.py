@@ -35,7 +35,7 @@ def test_two_brokers_are_no_cluster(tmp_path: Path) -> None:
 def test_a_folder_with_another_number_of_brokers_is_refused(tmp_path: Path) -> None:
     (tmp_path / "broker-1" / "data").mkdir(parents=True)
     (tmp_path / "broker-1" / "data" / "meta.properties").touch()
-    with pytest.raises(ConfigError, match="with 1 brokers, not 3"):
+    with pytest.raises(ConfigError, match="with 1 broker, not 3"):
         KafkaCluster(tmp_path, brokers=3)
 
 

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -27,6 +28,7 @@ from services.common.topics import DEFAULT_PARTITIONS, TOPICS, Topic
 KAFKA_VERSION: Final = "4.3.1"
 POM: Final = Path(__file__).resolve().parents[3] / "deploy" / "local" / "kafka" / "pom.xml"
 INSTALL: Final = "apt-get install openjdk-17-jre-headless maven"
+JAVA_LEAST: Final = 17
 
 _STOP_S: Final = 10.0
 
@@ -41,6 +43,17 @@ def _need(program: str, what: str) -> str:
     if found is None:
         raise ConfigError(f"{what} needs {program}, which is not installed; on Debian: {INSTALL}")
     return found
+
+
+def _need_java() -> str:
+    java = _need("java", "Kafka")
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)', told)
+    if found is not None and int(found.group(1)) < JAVA_LEAST:
+        raise ConfigError(
+            f"Kafka needs Java {JAVA_LEAST} or later, and {java} is {found.group(1)}; on Debian: {INSTALL}"
+        )
+    return java
 
 
 @contextlib.contextmanager
@@ -161,7 +174,7 @@ class KafkaCluster:
         if brokers not in (1, 3):
             raise ConfigError(f"A local Kafka has 1 broker or 3, not {brokers}.")
         self._heap_mb, self._quick = heap_mb, quick
-        self._env = dict(env or {})
+        self.env = dict(env or {})
         ports = earlier_ports(folder, brokers) or ports or free_ports(2 * brokers)
         self._brokers = [
             _Broker(i + 1, ports[2 * i], ports[2 * i + 1], folder / f"broker-{i + 1}", _kafka_uuid())
@@ -170,7 +183,7 @@ class KafkaCluster:
         if fronts:
             for broker, front, behind in zip(self._brokers, fronts, free_ports(brokers), strict=True):
                 broker.front = behind, front
-        self._java = _need("java", "Kafka")
+        self._java = _need_java()
         self._libs = ensure_jars()
 
     @property
@@ -337,7 +350,7 @@ class KafkaCluster:
         with broker.log.open("ab") as log:
             broker.process = subprocess.Popen(
                 command,
-                env=os.environ | self._env,
+                env=os.environ | self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
