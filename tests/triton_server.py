@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from services.common.loop import LoopThread
 from services.common.types import F32
 from services.local.stack.triton import TritonServer
-from services.pose.adapters.triton import AsyncTritonBackend
+from services.pose.adapters.calls import AsyncPoseBackend
 from services.pose.core.profiles import Profile
 from services.pose.model_repository import generate
 
@@ -40,11 +40,11 @@ def shared_server(config: pytest.Config) -> TritonServer:
 
 
 class InOtherThread:
-    """An ``AsyncTritonBackend`` in an event loop of its own, as a ``PoseBackend``."""
+    """An ``AsyncPoseBackend`` in an event loop of its own, as a ``PoseBackend``."""
 
-    def __init__(self, target: str, profile: Profile) -> None:
-        self._loop = LoopThread("triton")
-        self._backend = AsyncTritonBackend(target, profile, deadline_s=60)
+    def __init__(self, backend: AsyncPoseBackend) -> None:
+        self._loop = LoopThread("backend")
+        self._backend = backend
 
     def infer(self, model: str, crops: NDArray[np.uint8]) -> tuple[F32, ...]:
         return self._loop.run(self._backend.infer(model, crops))

@@ -8,7 +8,8 @@ import pytest
 
 from services.common.errors import ModelError, ShapeError
 from services.pose.adapters.onnx import OnnxBackend
-from services.pose.adapters.triton import TritonBackend
+from services.pose.adapters.onnx_batches import BatchingOnnxBackend
+from services.pose.adapters.triton import AsyncTritonBackend, TritonBackend
 from services.pose.core.geometry import Region
 from services.pose.core.profiles import Network, PoseBackend, Profile
 from tests.pose_backends import backend as onnx_backend
@@ -137,9 +138,25 @@ class TestAsyncTritonBackend(PoseBackendContract):
     @pytest.fixture(scope="class")
     @classmethod
     def backend(cls, profile: Profile, request: pytest.FixtureRequest) -> Iterator[PoseBackend]:
-        triton = InOtherThread(shared_server(request.config).grpc_target, profile)
+        triton = InOtherThread(AsyncTritonBackend(shared_server(request.config).grpc_target, profile, deadline_s=60))
         yield triton
         triton.close()
+
+
+class TestBatchingOnnxBackend(PoseBackendContract):
+    """onnxruntime in this process, for many streams at once: the pose service without a Triton."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def profile(cls) -> Profile:
+        return Profile.get("movenet")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def backend(cls, profile: Profile) -> Iterator[PoseBackend]:
+        batching = InOtherThread(BatchingOnnxBackend(profile, backend=onnx_backend(profile.name)))
+        yield batching
+        batching.close()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
