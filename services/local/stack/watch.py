@@ -15,7 +15,7 @@ from services.common.kafka.admin import end_offsets
 from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer
 from services.common.kafka.messages import Record
 from services.local.stack.invariants import TOPICS
-from services.local.stack.seen import Kind, Seen, see
+from services.local.stack.seen import Seen, see
 
 _POLL_MS = 100
 
@@ -54,13 +54,17 @@ class TopicWatch:
         self._thread = threading.Thread(target=self._run, name="topic-watch", daemon=True)
         self._thread.start()
 
-    def log(self) -> list[Seen]:
-        """All so far."""
+    def log(self, since: int = 0) -> list[Seen]:
+        """All so far, but for the first ``since``."""
         with self._lock:
-            return list(self._log)
+            return self._log[since:]
 
-    def read_to_end(self, timeout_s: float = 60.0) -> list[Seen]:
-        """All that was written before this call, past whatever transactions were open.
+    def __len__(self) -> int:
+        with self._lock:
+            return len(self._log)
+
+    def read_to_end(self, timeout_s: float = 60.0, since: int = 0) -> list[Seen]:
+        """All that was written before this call, past whatever transactions were open (but for the first ``since``).
 
         Raises: FormcheckError: not within ``timeout_s``.
         """
@@ -69,13 +73,16 @@ class TopicWatch:
         while behind := [tp for tp, end in ends.items() if self._at.get(tp, 0) < end]:
             self._check(deadline_s, f"{len(behind)} partitions are not read to their end, among them {behind[0]}")
             time.sleep(0.05)
-        return self.log()
+        return self.log(since)
 
-    def wait(self, done: Callable[[list[Seen]], Any], timeout_s: float, what: str) -> list[Seen]:
-        """Until ``done`` says so of the log. Raises: FormcheckError: not within ``timeout_s``."""
+    def wait(self, done: Callable[[list[Seen]], Any], timeout_s: float, what: str, since: int = 0) -> list[Seen]:
+        """Until ``done`` says so of the log (but for the first ``since``).
+
+        Raises: FormcheckError: not within ``timeout_s``.
+        """
         deadline_s = time.monotonic() + timeout_s
         while True:
-            log = self.log()
+            log = self.log(since)
             if done(log):
                 return log
             self._check(deadline_s, f"waiting for {what}")
@@ -152,8 +159,3 @@ def ended(log: Sequence[Seen], topic: str, names: Sequence[str]) -> bool:
     """Whether the streams' ends have come through to ``topic``."""
     ends = {s.name for s in log if s.topic == topic and s.mark == "eof"}
     return ends.issuperset(names)
-
-
-def confirmed(log: Sequence[Seen], topic: str, name: str) -> int:
-    """Assessed (or confirmed) repetitions of a stream so far."""
-    return sum(s.topic == topic and s.name == name and s.kind is Kind.ASSESSMENT for s in log)
