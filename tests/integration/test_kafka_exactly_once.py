@@ -11,66 +11,26 @@ import pytest
 
 from services.common import codec, topics
 from services.common.kafka.clients import KafkaConfig, make_producer
-from services.common.kafka.messages import MESSAGE_HEADER, Record, decode, encode, stream_key
-from services.common.processor import Mark, MarkKind
-from services.common.types import PoseFrame, Repetition, Status, StreamKey
+from services.common.kafka.messages import MESSAGE_HEADER, Record, decode, stream_key
+from services.common.types import PoseFrame, StreamKey
 from services.segment.core.processor import SegmentProcessor
 from tests.support.kafka import PATIENCE, TopicReader, send, values_by_key, wait_for, workers, write
-from tests.unit.segment_scene import lifter, network, pose_frames
+from tests.support.stage_streams import EXERCISES, expected, interleaved, poses
+from tests.unit.segment_scene import network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 * PATIENCE)]
 
-EXERCISES = ("bicep_curl", "lateral_raise", "squat", "shoulder_press")
-FPS = 12.5
-
 
 @lru_cache(maxsize=1)
-def streams() -> dict[StreamKey, list[PoseFrame | Mark]]:
-    """A lifter per stream, each closed by a mark."""
-    out: dict[StreamKey, list[PoseFrame | Mark]] = {}
-    for i, exercise in enumerate(EXERCISES):
-        key = StreamKey("gym", f"camera-{i}", "1")
-        frames = pose_frames([lifter(exercise, seed=i, fps=FPS)[1]], fps=FPS)
-        frames = [PoseFrame(key, f.sequence, f.time_s, f.width_px, f.height_px, f.people) for f in frames]
-        out[key] = [*frames, Mark(key, MarkKind.EOF, frames[-1].time_s)]
-    return out
-
-
-def interleaved() -> list[PoseFrame | Mark]:
-    """All streams' items as they come from cameras: in turn."""
-    lists = list(streams().values())
-    return [items[i] for i in range(max(map(len, lists))) for items in lists if i < len(items)]
-
-
-@lru_cache(maxsize=1)
-def expected() -> dict[bytes, list[bytes]]:
+def answer() -> dict[bytes, list[bytes]]:
     """What one process says, as bytes."""
-    out: dict[bytes, list[bytes]] = {}
-    for key, items in streams().items():
-        processor = SegmentProcessor(network())
-        said: list[object] = []
-        for item in items:
-            if isinstance(item, Mark):
-                said += [*processor.on_mark(item), item]
-            else:
-                said += processor.on_item(through_bytes(item))
-        confirmed = [r for r in said if isinstance(r, Repetition) and r.status is Status.CONFIRMED]
-        assert len(confirmed) >= 2, f"{key} is too dull to test with"
-        out[stream_key(key)] = [encode(o)[0] for o in said]
-    return out
-
-
-def through_bytes(item: PoseFrame) -> PoseFrame:
-    value, headers = encode(item)
-    decoded = decode(Record("", 0, 0, b"", value, headers))
-    assert isinstance(decoded, PoseFrame)
-    return decoded
+    return expected(poses(), lambda: SegmentProcessor(network()))
 
 
 @contextmanager
 def feeding(config: KafkaConfig, pause_s: float) -> Iterator[threading.Thread]:
     """The streams flow in while the test does its worst."""
-    thread = threading.Thread(target=write, args=(config, topics.POSES, interleaved(), pause_s))
+    thread = threading.Thread(target=write, args=(config, topics.POSES, interleaved(poses()), pause_s))
     thread.start()
     try:
         yield thread
@@ -87,8 +47,8 @@ def assert_same(reader: TopicReader, timeout_s: float = 60.0) -> None:
     wait_for(lambda: ended(reader.read()) >= len(EXERCISES), timeout_s, "all streams end")
     time.sleep(0.5)
     got = values_by_key(reader.read_to_end())
-    assert {k: len(v) for k, v in got.items()} == {k: len(v) for k, v in expected().items()}
-    assert got == expected()
+    assert {k: len(v) for k, v in got.items()} == {k: len(v) for k, v in answer().items()}
+    assert got == answer()
 
 
 def test_a_runner_that_is_killed_twice_in_mid_set(kafka_config: KafkaConfig) -> None:
@@ -135,8 +95,8 @@ def test_a_zombie_is_fenced(kafka_config: KafkaConfig) -> None:
 
 
 def test_poison_goes_to_the_dlq_and_the_run_goes_on(kafka_config: KafkaConfig) -> None:
-    items = interleaved()
-    key = next(iter(streams()))
+    items = interleaved(poses())
+    key = next(iter(poses()))
     backwards = PoseFrame(key, 0, 0.0, 640, 480, ())
     with workers() as start, closing(TopicReader(kafka_config, topics.REPETITIONS)) as reader:
         worker = start(kafka_config, "segment", "0").ready()

@@ -8,10 +8,8 @@ from kafka.structs import OffsetAndMetadata
 
 from services.common import topics
 from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
-from services.common.kafka.dlq import dead_letters, replay
-from services.common.kafka.messages import Record, decode
-from services.common.kafka.outgoing import Outgoing, dead_letter, outgoing
-from services.common.kafka.publisher import Publisher
+from services.common.kafka.messages import decode
+from services.common.kafka.outgoing import Outgoing, outgoing
 from services.common.kafka.transactions import TransactionAbortedError, Transactions
 from services.common.processor import Mark, MarkKind
 from services.common.types import StreamKey
@@ -55,18 +53,3 @@ def test_offsets_of_a_member_that_lost_its_partitions_are_refused_with_all_that_
         assert consumer.committed(tp, metadata=True).metadata == "replay_from=0"
     with closing(TopicReader(kafka_config, topics.POSES)) as reader:
         assert [decode(r).time_s for r in reader.read_to_end()] == [1.0, 3.0]
-
-
-def test_dead_letters_are_listed_and_sent_once_more(kafka_config: KafkaConfig) -> None:
-    record = Record(topics.POSES, 2, 7, b"gym/camera", b"junk", (("message", b"formcheck.v1.Mark"),))
-    assert dead_letters(kafka_config, topics.POSES) == []
-    with closing(Publisher(kafka_config)) as publisher:
-        publisher.send_record(dead_letter(record, ValueError("no mark"), "segment"))
-    [letter] = dead_letters(kafka_config, topics.POSES)
-    assert (letter.reason, letter.kind, letter.stage) == ("no mark", "ValueError", "segment")
-    assert (letter.topic, letter.partition, letter.offset) == (topics.POSES, 2, 7)
-    assert replay(kafka_config, [letter]) == 1
-    with closing(TopicReader(kafka_config, topics.POSES)) as reader:
-        [again] = reader.read_to_end()
-        assert (again.key, again.value, again.headers) == (record.key, record.value, record.headers)
-    assert publisher.lost == 0

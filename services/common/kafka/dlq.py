@@ -11,12 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, TypeVar
 
-from kafka import TopicPartition
-
-from services.common.kafka.admin import begin_offsets, end_offsets
-from services.common.kafka.clients import KafkaConfig, make_admin, make_consumer
+from services.common.kafka.clients import KafkaConfig
 from services.common.kafka.messages import Record
 from services.common.kafka.outgoing import Outgoing
+from services.common.kafka.reading import read_all
 from services.common.kafka.transactions import Transactions
 from services.common.topics import DLQ_SUFFIX, TOPICS, dlq
 
@@ -63,11 +61,12 @@ class DeadLetter:
 def dead_letters(config: KafkaConfig, topics: Sequence[str] = LETTER_TOPICS) -> list[DeadLetter]:
     """Everything in the DLQs of ``topics``, oldest first.
 
-    Raises: kafka.errors.KafkaError: Kafka is not there.
+    Raises:
+        ConfigError: there is no such topic. kafka.errors.KafkaError: Kafka is not there.
     """
     letters: list[DeadLetter] = []
     receipts: set[tuple[str, str]] = set()
-    for record in _records(config, [dlq(t) for t in topics]):
+    for record in read_all(config, *map(dlq, topics)):
         receipt = record.header(_RECEIPT_HEADER)
         if receipt is None:
             letters.append(_letter(record))
@@ -87,7 +86,7 @@ def replay(
 
     Raises:
         TransactionAbortedError: another replay took over, or Kafka failed; ``dead_letters`` tells what was sent.
-        kafka.errors.KafkaError: Kafka is not there.
+        ConfigError: there is no such topic. kafka.errors.KafkaError: Kafka is not there.
     """
     transactions = Transactions(config, "dlq-replay")
     transactions.open()  # only now the list is final: what an earlier replay left open is aborted
@@ -116,28 +115,6 @@ def _batches(items: Sequence[T], size: int) -> Iterator[list[T]]:
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-def _records(config: KafkaConfig, names: Sequence[str]) -> Iterator[Record]:
-    """All of some topics (names without prefix), to the very end of now."""
-    with closing(make_admin(config.bootstrap)) as admin, closing(make_consumer(config)) as consumer:
-        partitions = [
-            TopicPartition(config.topic(name), p)
-            for name in names
-            for p in sorted(consumer.partitions_for_topic(config.topic(name)) or ())
-        ]
-        starts, ends = begin_offsets(admin, partitions), end_offsets(admin, partitions)
-        left = [tp for tp in partitions if starts[tp] < ends[tp]]
-        if not left:
-            return
-        consumer.assign(left)
-        consumer.seek_to_beginning(*left)
-        while any((consumer.position(tp) or 0) < ends[tp] for tp in left):
-            for tp, records in consumer.poll(timeout_ms=200).items():
-                topic = tp.topic.removeprefix(config.prefix)
-                for r in records:
-                    headers = tuple((k, bytes(v or b"")) for k, v in r.headers)
-                    yield Record(topic, tp.partition, r.offset, r.key, r.value, headers, r.timestamp)
 
 
 def _letter(record: Record) -> DeadLetter:
