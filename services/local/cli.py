@@ -82,6 +82,9 @@ def analyze(
     end: Annotated[float | None, typer.Option(min=0.0, metavar="S", help="Stop at this second.")] = None,
     truth: Annotated[Path | None, typer.Option(metavar="FILE", help="labels.json to show beside.")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Do not write annotated.mp4.")] = False,
+    frame_codec: Annotated[
+        str, typer.Option(metavar="none|jpeg", help="jpeg: pictures as they travel between the services.")
+    ] = "none",
 ) -> None:
     """Analyse videos: report.json, report.html and annotated.mp4 for each."""
     from services.local import batch
@@ -92,13 +95,17 @@ def analyze(
     whom: Literal["all", "main"] = "main" if people == "main" else "all"
     if people not in ("all", "main"):
         fail(f"--people {people}: use all or main", USAGE)
+    if frame_codec not in ("none", "jpeg"):
+        fail(f"--frame-codec {frame_codec}: use none or jpeg", USAGE)
+    codec: Literal["none", "jpeg"] = "jpeg" if frame_codec == "jpeg" else "none"
     if start is not None and end is not None and end <= start:
         fail(f"--end {end:g} is not after --start {start:g}; swap them", USAGE)
     _guard(lambda: Profile.get(pose))
     found = _guard(lambda: inputs_module.expand(inputs))
     options = AnalyzeOptions(
-        exercise=_resolve_exercise(exercise), pose=pose, people=whom, strictness=strictness, start_s=start, end_s=end
-    )
+        exercise=_resolve_exercise(exercise), pose=pose, people=whom, strictness=strictness, start_s=start, end_s=end,
+        frame_codec=codec,
+    )  # fmt: skip
     jobs = [
         batch.Job(uri, folder, options, truth, video=not no_video)
         for uri, folder in zip(found.uris, inputs_module.out_folders(found, out), strict=True)

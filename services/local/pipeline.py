@@ -6,19 +6,21 @@ picture before is carried through the stages behind. The results are those of do
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
 
+from services.common.jpeg import decode_jpeg, encode_jpeg
 from services.common.processor import Mark, MarkKind
 from services.common.types import LOCAL_STREAM, Frame, NetworkTrace, PoseFrame, Repetition
 from services.errors.adapters.catalogue import load_catalogue
 from services.errors.core.processor import AssessProcessor
 from services.errors.core.sets import summarise_sets
 from services.ingest.adapters.media import VideoReader
+from services.ingest.core.streams import SHORT_SIDE_PX
 from services.local.ahead import ReadAhead
 from services.local.collect import Collector
 from services.local.results import AnalysisResult, SourceResult, Truth, WarningResult
@@ -36,7 +38,11 @@ ANALYSIS_SHORT_SIDE_PX = 720
 
 @dataclass(frozen=True, slots=True)
 class AnalyzeOptions:
-    """How to analyse. ``exercise`` None = recognise it; ``threads``: of the pose network."""
+    """How to analyse. ``exercise`` None = recognise it; ``threads``: of the pose network.
+
+    ``frame_codec`` jpeg: pictures take the way that they take between the services (short side, JPEG and back, one
+    after the other), so that the answer is the services' answer; none: as they come out of the decoder.
+    """
 
     exercise: str | None = None
     pose: str = DEFAULT_POSE
@@ -46,6 +52,12 @@ class AnalyzeOptions:
     end_s: float | None = None
     threads: int = 2
     thumbnails: bool = True
+    frame_codec: Literal["none", "jpeg"] = "none"
+
+    @property
+    def short_side_px(self) -> int:
+        """To which larger pictures are scaled down."""
+        return ANALYSIS_SHORT_SIDE_PX if self.frame_codec == "none" else SHORT_SIDE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +137,7 @@ def analyze(
     started = time.perf_counter()
     cv2.setNumThreads(1)  # its threads wait busily for the next small picture, on the cores that the network needs
     reader = VideoReader(
-        uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=ANALYSIS_SHORT_SIDE_PX, stream=LOCAL_STREAM
+        uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=options.short_side_px, stream=LOCAL_STREAM
     )
     profile = Profile.get(options.pose)
     with reader:
@@ -136,8 +148,11 @@ def analyze(
         behind = _Behind(options, reader)
         ready, cpu_before_s = time.perf_counter(), time.process_time()
         clock = _Clock(ready, options, info.duration_s)
-        with ReadAhead(iter(reader)) as frames:
-            last = _run(frames, pose, behind, clock, progress)
+        travelled = options.frame_codec == "jpeg"
+        with ReadAhead(map(_travelled, reader) if travelled else iter(reader)) as frames:
+            counted = clock.counted(frames)
+            found = _one_by_one(pose, counted) if travelled else pose.stream(counted)
+            last = _run(found, behind, clock, progress)
         end = Mark(LOCAL_STREAM, MarkKind.EOF, last.time_s if last else 0.0)
         behind.on_end(end, pose.on_mark(end))
         finished, cpu_s = time.perf_counter(), time.process_time() - cpu_before_s
@@ -168,16 +183,26 @@ def analyze(
     )
 
 
+def _travelled(frame: Frame) -> Frame:
+    """As the pose service gets it from ingest."""
+    return replace(frame, image=decode_jpeg(encode_jpeg(frame.image)))
+
+
+def _one_by_one(pose: LocalPose, frames: Iterable[Frame]) -> Generator[tuple[Frame, list[PoseFrame]]]:
+    """Every frame with its people; none is planned before the one before is known (``LocalPose.stream`` does so)."""
+    for frame in frames:
+        yield frame, pose.on_item(frame)
+
+
 def _run(
-    frames: Iterable[Frame],
-    pose: LocalPose,
+    found: Generator[tuple[Frame, list[PoseFrame]]],
     behind: _Behind,
     clock: "_Clock",
     progress: Callable[[Progress], None],
 ) -> Frame | None:
     """All frames, in order; the last one. What is behind pose goes on beside its network, a picture or two later."""
     last: Frame | None = None
-    with closing(pose.stream(clock.counted(frames))) as found:
+    with closing(found):
         for last, people in found:
             behind.on_poses(last, people)
             progress(clock.progress(last))
