@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, TypeVar
 import typer
 
 from services.common.errors import FormcheckError
+from services.local import cli_stack
 
 if TYPE_CHECKING:
     from services.local import batch
@@ -186,6 +187,9 @@ def exercises() -> None:
     for item in _guard(load_catalogue):
         aliases = f"  ({', '.join(item.aliases)})" if item.aliases else ""
         print(f"{item.id}{aliases}")
+
+
+cli_stack.register(app)
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ honcho: see ``processes``); at the end the services drain first, while Kafka is 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -104,6 +103,8 @@ class Stack:
         self._env, self._service_env = dict(env or {}), {k: dict(v) for k, v in (service_env or {}).items()}
         self._kafka, self._own_kafka, self._choosy = kafka, kafka is None, ports is not None
         self._with_prometheus, self._again, self._quick, self._say = with_prometheus, again, quick, say
+        self.closing = False
+        """It ends, or has ended."""
         self._state: StateFolder | None = None
         self._watching = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -136,6 +137,7 @@ class Stack:
     def start(self) -> None:
         """Start everything and wait until it is ready; what was started ends again if anything fails."""
         self._state = StateFolder(self.folder)
+        self.closing = False
         try:
             self._start()
         except BaseException:
@@ -264,28 +266,34 @@ class Stack:
 
     def close(self) -> None:
         """End everything in order; leaves no process behind. May be called again."""
+        self.closing = True
         self._watching.set()
-        if self._watcher is not None:
-            self._watcher.join(READY_S)
         state = self._state
         if state is None:
             return
+        try:
+            if self._watcher is not None:
+                self._watcher.join(_DRAIN_S)
+            self._end_all()
+        finally:
+            end_marked(state.run_id)
+            state.close()
+            self._state = None
+
+    def _end_all(self) -> None:
+        """The services, which need Kafka for their drain; then everything else side by side."""
         deadline_s = time.monotonic() + _DRAIN_S
         for process in self.processes.values():
             process.ask_to_end()
         for process in self.processes.values():
-            with suppress(FormcheckError):
-                process.await_stop(deadline_s)
-        enders: list[Callable[[], None]] = [part.stop for part in (self._kafka,) if part]
-        enders += [part.close for part in (self.cameras,) if part] + [part.stop for part in (self.triton,) if part]
+            process.await_stop(deadline_s)
+        enders: list[Callable[[], None]] = [part.stop for part in (self._kafka, self.triton) if part is not None]
+        enders += [part.close for part in (self.cameras,) if part is not None]
         threads = [threading.Thread(target=end, name="stack-end") for end in enders]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        end_marked(state.run_id)
-        state.close()
-        self._state = None
 
     def kill(self) -> None:
         """SIGKILL to every process of the stack at once: for who will not wait for ``close``."""
