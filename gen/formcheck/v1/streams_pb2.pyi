@@ -315,7 +315,7 @@ class StreamCounters(_message.Message):
     """Of JPEG sent."""
     @_builtins.property
     def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """By reason: rate, load, replaced, late, settling, timestamp, corrupt, unsent."""
+        """By reason: rate, load, replaced, late, settling, timestamp, corrupt, unsent, undelivered."""
 
     def __init__(
         self,

@@ -35,15 +35,15 @@ class Publisher:
         """Records that were given up so far."""
         return self._lost
 
-    def send(self, topic: str, item: Any, headers: Headers = ()) -> None:
-        """Send an item or a mark to ``topic`` (without prefix), keyed by its stream.
+    def send(self, topic: str, item: Any, headers: Headers = ()) -> Any:
+        """Send an item or a mark to ``topic`` (without prefix), keyed by its stream; returns the client's future.
 
         Raises: InputError: items of this type do not travel. kafka.errors.KafkaError: the topic is not there.
         """
-        self.send_record(outgoing(topic, item, headers))
+        return self.send_record(outgoing(topic, item, headers))
 
-    def send_record(self, record: Outgoing) -> None:
-        """Send any record. Raises: kafka.errors.KafkaError: the topic is not there."""
+    def send_record(self, record: Outgoing) -> Any:
+        """Send any record; returns the client's future. Raises: kafka.errors.KafkaError: the topic is not there."""
         future = self._producer.send(
             self._config.topic(record.topic),
             key=record.key,
@@ -52,6 +52,15 @@ class Publisher:
             partition=record.partition,
         )
         future.add_errback(self._failed)
+        return future
+
+    def know(self, *topics: str) -> None:
+        """Ask for the partitions of ``topics`` now, so that ``send`` never waits for that.
+
+        Raises: kafka.errors.KafkaError: a topic is not there, or no broker answers.
+        """
+        for topic in topics:
+            self._producer.partitions_for(self._config.topic(topic))
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what is under way, at most ``timeout_s``."""
@@ -60,4 +69,6 @@ class Publisher:
     def _failed(self, error: BaseException) -> None:
         with self._lock:
             self._lost += 1
-        log.warning("a record could not be delivered: %r", error)
+            lost = self._lost
+        if lost & (lost - 1) == 0:  # the 1st, 2nd, 4th, 8th …: an outage is not to fill the logs
+            log.warning("a record could not be delivered (%d so far): %r", lost, error)

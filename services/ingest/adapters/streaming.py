@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.common.codec import EncodedFrame
 from services.common.processor import Mark, MarkKind
+from services.common.types import StreamKey
 from services.ingest.adapters.jobs import Job
 from services.ingest.adapters.readers import Reader
 from services.ingest.adapters.stream_status import FrameCost, Rate, StreamStatus, Tuning, crash
@@ -53,7 +54,7 @@ class Stream:
         self._closed_s = 0.0
         self._reason = self._detail = ""
         self._sent = self._bytes = self._reconnects = 0
-        self._late = 0
+        self._late = self._undelivered = 0
         self._past: Counter[str] = Counter()  # of the connections before this one
         self._stats: Header = {}
         self._source: Header = {}
@@ -66,6 +67,10 @@ class Stream:
     @property
     def state(self) -> StreamState:
         return self._machine.state
+
+    @property
+    def key(self) -> StreamKey:
+        return self._session.key
 
     # --- what is wanted
 
@@ -205,6 +210,11 @@ class Stream:
                 return
             self._waiting.popleft()
 
+    def undelivered(self, frames: int) -> None:
+        """They were handed on, and lost on their way."""
+        self._sent -= frames
+        self._undelivered += frames
+
     # --- time
 
     def tick(self) -> Reader | None:
@@ -276,7 +286,7 @@ class Stream:
             source, target = transition.source, transition.target
             if source is StreamState.PAUSED and target is StreamState.CONNECTING and self.spec.live:
                 self._session = Session.live(self.spec.tenant, self.spec.stream_id, self._wall(), time.monotonic())
-                self._sent = self._bytes = self._reconnects = self._late = 0
+                self._sent = self._bytes = self._reconnects = self._late = self._undelivered = 0
                 self._past.clear()
             self._reconnects += target is StreamState.CONNECTING and source in (StreamState.LOST, StreamState.FAILED)
             self._sink.event(self.spec, self._event(transition))
@@ -313,6 +323,7 @@ class Stream:
         skipped.update(self._stats.get("skipped", {}))
         decoded = skipped.pop("decoded", 0) + int(self._stats.get("decoded", 0))
         skipped[SkipReason.LATE.value] += self._late
+        skipped[SkipReason.UNDELIVERED.value] += self._undelivered
         if not self.spec.live:
             decoded = self._sent
         counted = {reason: count for reason, count in sorted(skipped.items()) if count}

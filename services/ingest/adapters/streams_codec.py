@@ -11,10 +11,19 @@ from services.common.codec import Snapshot, snapshot_from_proto, snapshot_to_pro
 from services.common.errors import ConfigError, InputError
 from services.common.kafka.messages import MESSAGE_HEADER, Record
 from services.common.kafka.outgoing import Outgoing
-from services.common.kafka.partition import state_key
+from services.common.kafka.plan import state_key
 from services.ingest.core.lifecycle import StreamState
 from services.ingest.core.schedule import Schedule, Window
-from services.ingest.core.streams import SHORT_SIDE_PX, Counters, Mode, Retention, StreamEvent, StreamSpec, Transport
+from services.ingest.core.streams import (
+    DEFAULTS,
+    Counters,
+    Mode,
+    Retention,
+    SpecDefaults,
+    StreamEvent,
+    StreamSpec,
+    Transport,
+)
 
 __all__ = [
     "event_from_proto",
@@ -36,18 +45,20 @@ _EVENT_HEADERS: Final = ((MESSAGE_HEADER, pb.StreamEvent.DESCRIPTOR.full_name.en
 
 
 def spec_to_proto(spec: StreamSpec) -> pb.StreamSpec:
+    """What is as by default stays unsaid, so that an installation's settings decide."""
     message = pb.StreamSpec(
         tenant=spec.tenant,
         stream_id=spec.stream_id,
         uri=spec.uri,
         mode=pb.StreamMode.Value(f"STREAM_MODE_{spec.mode.name}"),
         analysis_fps=spec.analysis_fps or 0.0,
-        short_side_px=spec.short_side_px,
-        transport=pb.StreamTransport.Value(f"STREAM_TRANSPORT_{spec.transport.name}"),
+        short_side_px=0 if spec.short_side_px == DEFAULTS.short_side_px else spec.short_side_px,
         paused=spec.paused,
         exercise=spec.exercise or "",
         revision=spec.revision,
     )
+    if spec.transport is not DEFAULTS.transport:
+        message.transport = pb.StreamTransport.Value(f"STREAM_TRANSPORT_{spec.transport.name}")
     if spec.retention is not None:
         message.retention = pb.StreamRetention.Value(f"STREAM_RETENTION_{spec.retention.name}")
     if spec.schedule.windows or spec.schedule.time_zone:
@@ -61,7 +72,7 @@ def spec_to_proto(spec: StreamSpec) -> pb.StreamSpec:
     return message
 
 
-def spec_from_proto(message: pb.StreamSpec) -> StreamSpec:
+def spec_from_proto(message: pb.StreamSpec, defaults: SpecDefaults = DEFAULTS) -> StreamSpec:
     """What is unspecified gets its default. The spec is not checked: see ``services.ingest.core.streams.check_spec``.
 
     Raises:
@@ -80,9 +91,9 @@ def spec_from_proto(message: pb.StreamSpec) -> StreamSpec:
         stream_id=message.stream_id,
         uri=message.uri,
         mode=Mode(mode),
-        analysis_fps=message.analysis_fps or None,
-        short_side_px=message.short_side_px or SHORT_SIDE_PX,
-        transport=Transport(transport) if transport else Transport.TCP,
+        analysis_fps=message.analysis_fps or (defaults.live_fps if mode == Mode.LIVE else None),
+        short_side_px=message.short_side_px or defaults.short_side_px,
+        transport=Transport(transport) if transport else defaults.transport,
         paused=message.paused,
         schedule=Schedule(windows, message.schedule.time_zone),
         exercise=message.exercise or None,
@@ -167,7 +178,7 @@ def removal_record(name: str) -> Outgoing:
     return Outgoing(topics.STREAMS, name.encode(), None, _SPEC_HEADERS)
 
 
-def spec_from_record(record: Record) -> StreamSpec:
+def spec_from_record(record: Record, defaults: SpecDefaults = DEFAULTS) -> StreamSpec:
     """The (unchecked) spec that a record of ``streams.v1`` holds; not for tombstones.
 
     Raises:
@@ -180,7 +191,7 @@ def spec_from_record(record: Record) -> StreamSpec:
         message = pb.StreamSpec.FromString(record.value or b"")
     except DecodeError:
         raise InputError(f"The record's {len(record.value or b'')} bytes are no StreamSpec.") from None
-    spec = spec_from_proto(message)
+    spec = spec_from_proto(message, defaults)
     if record.key != spec.name.encode():
         key = (record.key or b"").decode(errors="replace")
         raise InputError(f"The record's key is '{key}', but it describes the stream '{spec.name}'.")

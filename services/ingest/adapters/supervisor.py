@@ -8,16 +8,17 @@ import contextlib
 import selectors
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from services.common.codec import EncodedFrame
 from services.common.errors import ConfigError
 from services.common.processor import Mark
+from services.common.types import StreamKey
 from services.ingest.adapters.readers import Reader, ReaderFactory
 from services.ingest.adapters.stream_status import FrameCost, StreamStatus, Tuning
 from services.ingest.adapters.streaming import Stream
 from services.ingest.adapters.wire import WireError
+from services.ingest.core.resuming import FRESH, Start, session_name
 from services.ingest.core.session import FilePosition, Session
 from services.ingest.core.streams import StreamEvent, StreamSpec, check_spec
 
@@ -58,18 +59,6 @@ class Sink(Protocol):
     def event(self, spec: StreamSpec, event: StreamEvent) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where to begin a stream: ``session_id`` to go on with (live), ``position`` (file)."""
-
-    session_id: str | None = None
-    floor_s: float | None = None
-    position: FilePosition | None = None
-
-
-_FRESH: Final = Start()
-
-
 class Supervisor:
     """See the module.
 
@@ -78,14 +67,16 @@ class Supervisor:
         wall: the wall clock, s since 1970.
         observe: is told what each frame took, for metrics.
         factory: of reader processes; None = one of its own, closed with it.
+        check: raises ConfigError for a spec that cannot be served.
     """
 
     def __init__(
         self, sink: Sink, *, tuning: Tuning = DEFAULTS, wall: Callable[[], float] = time.time,
         observe: Callable[[StreamSpec, FrameCost], None] = lambda spec, cost: None,
-        factory: ReaderFactory | None = None,
+        factory: ReaderFactory | None = None, check: Callable[[StreamSpec], object] = check_spec,
     ) -> None:  # fmt: skip
         self._sink = sink
+        self._check = check
         self._observe = observe
         self._tuning = tuning
         self._wall = wall
@@ -106,21 +97,30 @@ class Supervisor:
         """Load the libraries for the readers now, so that the first camera starts as fast as the next."""
         self._factory.open()
 
-    def apply(self, spec: StreamSpec, start: Start = _FRESH) -> None:
+    def apply(self, spec: StreamSpec, start: Start = FRESH) -> None:
         """Add a stream, or change it: what differs is done, the rest goes on undisturbed.
 
         A spec that cannot be served brings the stream into FAILED with a sentence that says why.
         """
         stream = self._streams.get(spec.name)
-        if stream is not None and not spec.live and spec.source() != stream.spec.source():
-            self.remove(spec.name)  # another file: another session
+        if stream is not None and spec.mode is not stream.spec.mode:
+            self.remove(spec.name)
             stream = None
+        other = stream is not None and not spec.live and spec.source() != stream.spec.source()
+        if stream is not None and other and session_name(spec) != stream.key.session_id:
+            self.remove(spec.name)  # another file: another session
+            stream, other = None, False
         new = stream is None
         if stream is None:
             stream = Stream(spec, self._sink, self._tuning, self._wall, self._session(spec, start), self._observe)
             self._streams[spec.name] = stream
         try:
-            check_spec(spec)
+            if other:
+                raise ConfigError(
+                    f"stream {spec.name}: its revision {spec.revision} is another file or size already; "
+                    "count the revision up to have this one read"
+                )
+            self._check(spec)
         except ConfigError as error:
             stream.refuse(spec, str(error))
         else:
@@ -152,6 +152,12 @@ class Supervisor:
         stream = self._streams.get(name)
         if stream is not None:
             stream.set_behind(behind)
+
+    def undelivered(self, key: StreamKey, frames: int) -> None:
+        """So many of a camera's frames that were handed on could not be delivered: they count as skipped."""
+        stream = self._streams.get(f"{key.tenant}/{key.stream_id}")
+        if stream is not None and stream.key == key:
+            stream.undelivered(frames)
 
     def names(self) -> list[str]:
         return list(self._streams)

@@ -21,6 +21,7 @@ class SkipReason(StrEnum):
     TIMESTAMP = "timestamp"  # its timestamp repeats or means nothing
     CORRUPT = "corrupt"  # packets were lost; it is damaged
     UNSENT = "unsent"  # the connection ended before it could be sent
+    UNDELIVERED = "undelivered"  # it was sent, but Kafka was away until it was too old
 
 
 class LiveSampler:

@@ -86,6 +86,18 @@ class StreamSpec:
         return self.uri, self.mode, self.transport, self.short_side_px, self.revision
 
 
+@dataclass(frozen=True, slots=True)
+class SpecDefaults:
+    """What an installation takes where a spec does not say. ``live_fps`` None = ``LIVE_FPS``."""
+
+    live_fps: float | None = None
+    short_side_px: int = SHORT_SIDE_PX
+    transport: Transport = Transport.TCP
+
+
+DEFAULTS: Final = SpecDefaults()
+
+
 def check_spec(spec: StreamSpec) -> StreamSpec:
     """The same, if it can be served.
 
