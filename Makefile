@@ -99,6 +99,25 @@ bench-analyze: setup ## End-to-end speed against mediapipe's Pose solution, per 
 bench-memory: setup ## Peak memory on an hour of 1080p
 	@$(RUN) python -m bench.memory
 
+.PHONY: faults
+faults: setup ## Faults on a real stack (3 brokers, Triton, 4 streams), judged by invariants, recovery times
+	@$(RUN) python -m bench.faults --json $(OUT)/faults.json
+
+MINUTES ?= 5
+SEED ?= 0
+.PHONY: chaos
+chaos: setup ## Seeded chaos on a real stack, judged by the same invariants (MINUTES=5 SEED=0)
+	@$(RUN) python -m bench.chaos --minutes $(MINUTES) --seed $(SEED) --json $(OUT)/chaos.json
+
+.PHONY: bench-streams
+bench-streams: setup ## Cameras sustained, latency per stage, CPU per stream, efficiency (CASES=360p-1,720p-1,360p-4,720p-4)
+	@$(RUN) python -m bench.streams --json $(OUT)/streams.json $(if $(CASES),--only $(CASES))
+
+.PHONY: soak
+soak: MINUTES = 30
+soak: setup ## Streams come and go: memory, threads, files and lag must stay flat (MINUTES=30)
+	@$(RUN) python -m bench.soak --minutes $(MINUTES) --json $(OUT)/soak.json
+
 .PHONY: scoreboard
 scoreboard: setup ## Every data set × method in one table, with intervals and targets, into out/scoreboard
 	@$(RUN) python -m bench.scoreboard --out $(OUT)/scoreboard $(SCOREBOARD)

@@ -72,11 +72,15 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Frames of cameras may be missing in this time (wall clock). ``counted`` False: who counts them was killed too."""
+    """Frames of cameras may be missing in this time (wall clock). ``counted`` False: who counts them was killed too.
+
+    ``names``: of the streams that it is about; empty: all.
+    """
 
     begin_unix_s: float
     end_unix_s: float
     counted: bool = True
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,18 +280,19 @@ class _Session:
     def _missing(self, frames: list[Seen]) -> None:
         """Of a camera: when nothing was analysed, and how much of what was sent was not."""
         poses = self._of(POSES, Kind.POSE)
+        outages = [o for o in self._expected.outages if not o.names or self._name in o.names]
         started_unix_s = _started_unix_s(self._key)
         ends = [s for s in self._topics[POSES] if s.mark is MarkKind.EOF][:1]
         for before, after in pairwise([*poses, *ends]):
             span = started_unix_s + before.time_s, started_unix_s + after.time_s
-            uncovered_s = _uncovered_s(*span, self._expected.outages)
+            uncovered_s = _uncovered_s(*span, outages)
             if uncovered_s > self._expected.gap_s:
                 text = f"{uncovered_s:.1f} s of {after.time_s - before.time_s:.1f} s after {before.time_s:.2f} s"
                 self._say(Law.LIVE_GAP, text)
         analysed = {s.sequence for s in poses}
         countable = [
             s for s in frames
-            if s.sequence not in analysed and not _excused(started_unix_s + s.time_s, self._expected.outages)
+            if s.sequence not in analysed and not _excused(started_unix_s + s.time_s, outages)
         ]  # fmt: skip
         counted = self._expected.skipped.get(self._name, 0)
         if len(countable) > counted:

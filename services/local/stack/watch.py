@@ -26,14 +26,20 @@ class TopicWatch:
     Brokers may die meanwhile: it goes on where it was. ``unreadable`` are records that hold nothing known.
 
     Args:
-        on_seen: is told of each record by the reading thread; must be quick.
+        on_record: is told of each record as it lies there, by the reading thread; must be quick.
+        keep: which are kept in the log.
     """
 
     def __init__(
-        self, config: KafkaConfig, topics: Sequence[str] = TOPICS, *, on_seen: Callable[[Seen], None] | None = None
+        self,
+        config: KafkaConfig,
+        topics: Sequence[str] = TOPICS,
+        *,
+        on_record: Callable[[Record], None] = lambda _: None,
+        keep: Callable[[Seen], bool] = lambda _: True,
     ) -> None:
         self._config, self._names = config, tuple(topics)
-        self._on_seen = on_seen
+        self._on_record, self._keep = on_record, keep
         self._lock = threading.Lock()
         self._log: list[Seen] = []
         self._at: dict[TopicPartition, int] = {}
@@ -141,14 +147,14 @@ class TopicWatch:
                 headers = tuple((k, bytes(v or b"")) for k, v in r.headers)
                 record = Record(topic, tp.partition, r.offset, r.key, r.value, headers, r.timestamp)
                 try:
-                    fresh.append(see(record, now_s))
+                    seen = see(record, now_s)
+                    self._on_record(record)
+                    if self._keep(seen):
+                        fresh.append(seen)
                 except (FormcheckError, ValueError) as error:
                     self.unreadable.append(f"{topic}/{tp.partition}@{r.offset}: {error}")
         with self._lock:
             self._log += fresh
-        if self._on_seen is not None:
-            for seen in fresh:
-                self._on_seen(seen)
         for tp in self._partitions:
             position = self._consumer.position(tp, timeout_ms=_POLL_MS)
             if position is not None:
