@@ -30,6 +30,10 @@ endif
 demo: setup ## Analyse the demo clip into out/demo (report.json, report.html, annotated.mp4)
 	@$(RUN) formcheck analyze assets/demo.mp4 --out $(OUT)/demo --truth assets/demo.json
 
+.PHONY: up
+up: setup ## Start everything on this machine (make up UP="--test-cameras 4"); Ctrl-C stops it
+	@exec $(RUN) formcheck up $(UP)
+
 .PHONY: test
 test: setup ## Run all tests, the quick ones first
 	@$(RUN) python -m services.pose.adapters.models > /dev/null
@@ -133,6 +137,10 @@ bench-clips: setup ## True and found repetitions on the real clips (needs ../sha
 .PHONY: bench-sequences
 bench-sequences: $(UV) ## The same on pose sequences (needs ../shared/data)
 	@$(RUN) python -m bench.score_sequences
+
+.PHONY: same-answer
+same-answer: setup ## Every clip through Kafka and Triton against analyze --frame-codec jpeg
+	@$(RUN) python -m bench.same_answer $(SAME)
 
 .PHONY: bench-rendered
 bench-rendered: setup ## Rendered clips: counts, boundaries, planted mistakes

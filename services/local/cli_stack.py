@@ -119,9 +119,8 @@ def up(
             again=True,
             say=lambda line: print(f"formcheck: {line}", flush=True),
         )
-        stopped = _stop_on_signals(stack)
         try:
-            with stack:
+            with _stop_on_signals(stack) as stopped, stack:
                 for uri in stack.cameras.uris if stack.cameras else ():
                     _add_camera(stack, uri)
                 print(where_is_what(stack), flush=True)
@@ -148,7 +147,8 @@ def read_replicas(text: str) -> dict[str, int]:
     return found
 
 
-def _stop_on_signals(stack: "Stack") -> threading.Event:
+@contextmanager
+def _stop_on_signals(stack: "Stack") -> Iterator[threading.Event]:
     """The first Ctrl-C (or SIGTERM, or the terminal's end) interrupts whatever goes on; the second kills all."""
     stopped = threading.Event()
 
@@ -162,9 +162,13 @@ def _stop_on_signals(stack: "Stack") -> threading.Event:
         if not stack.closing:
             raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, on_signal)
-    return stopped
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, on_signal) for number in numbers]
+    try:
+        yield stopped
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _add_camera(stack: "Stack", uri: str) -> None:

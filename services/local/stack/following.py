@@ -16,8 +16,8 @@ def assessments(kafka: KafkaConfig, name: str | None, from_beginning: bool = Fal
 
     Raises: as ``StackClient``.
     """
-    yield _HEAD
     with StackClient(kafka, read=(topics.ASSESSMENTS,), from_beginning=from_beginning) as client:
+        yield _HEAD
         for _, item in client.follow():
             if isinstance(item, Assessment):
                 key = item.repetition.stream
