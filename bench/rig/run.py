@@ -25,6 +25,8 @@ from services.local.stack.up import Stack
 from services.local.stack.watch import TopicWatch, ended
 
 TENANT: Final = "gym"
+FPS: Final = 10.0
+"""Analysed of files and cameras."""
 SERVICES: Final = ("ingest", "pose", "segment", "errors")
 POSE_SKIPPED: Final = "formcheck_pose_skipped_frames_total"
 LAG_MOST: Final = 64
@@ -119,10 +121,11 @@ class Rig:
 
     def submit(self, name: str, clip: Path) -> str:
         """Upload a clip; returns the stream's name."""
-        publish_spec(self.stack.config("rig"), new_spec(str(clip), name=name, tenant=TENANT))
+        spec = new_spec(str(clip), name=name, tenant=TENANT, analysis_fps=FPS)
+        publish_spec(self.stack.config("rig"), spec)
         return f"{TENANT}/{name}"
 
-    def add_camera(self, name: str, uri: str, fps: float = 10.0) -> str:
+    def add_camera(self, name: str, uri: str, fps: float = FPS) -> str:
         publish_spec(self.stack.config("rig"), new_spec(uri, name=name, tenant=TENANT, analysis_fps=fps))
         return f"{TENANT}/{name}"
 
