@@ -21,6 +21,8 @@ ROOT: Final = Path(__file__).resolve().parents[3]
 PROCFILE: Final = ROOT / "Procfile"
 _STARTED_S: Final = 60.0
 _STEADY_S: Final = 60.0
+_LOG_BYTES: Final = 32 << 20
+"""A longer log is put aside at the next start, in place of the one that was before."""
 _PAUSE_FIRST_S: Final = 0.5
 _PAUSE_MOST_S: Final = 15.0
 
@@ -94,6 +96,8 @@ class StackProcess:
 
     def start(self, *, again: bool = False) -> None:
         """Start it; ``again``: and whenever it ends unasked. Returns when it has a process id."""
+        if self._thread is not None and not self.running:
+            self._thread.join(1.0)  # its end has just been told
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 raise FormcheckError(f"{self.name} runs already.")
@@ -182,6 +186,8 @@ class StackProcess:
         # The log is the process's own: nothing is lost or blocked when this process stops reading or dies.
         command = f"{self._command} >>{shlex.quote(str(self.log))} 2>&1 </dev/null"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+            self.log.rename(self.log.with_suffix(".before.log"))
         Process(command, name=self.name, quiet=True, env=environment, cwd=str(ROOT)).run(_Events(self._told))
 
     def _told(self, kind: str, data: dict[str, int]) -> None:
