@@ -1,8 +1,5 @@
 """Metrics: docs/metrics.md and the registries agree; series of a stream come and go with it."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from prometheus_client import generate_latest
@@ -13,8 +10,8 @@ from services.common.telemetry.definitions import DEFINITIONS, SERVICES, definit
 from services.common.telemetry.metrics import ServiceMetrics
 from services.common.telemetry.streams import RateMeter
 from services.common.types import Assessment, ErrorFinding, Reason, Repetition, Status, StreamKey
+from tests.support.metrics_doc import documented
 
-ROOT = Path(__file__).resolve().parents[2]
 KEY = StreamKey("gym", "cam-1", "s1")
 
 
@@ -39,24 +36,8 @@ def _stream(reason: str | None = None) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(labels.items()))
 
 
-def _documented() -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:
-    """(service, name) → type, labels, of the tables in docs/metrics.md."""
-    rows: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
-    for line in (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8").splitlines():
-        cells = [c.strip() for c in line.strip().strip("|").split("|")]
-        if len(cells) != 4 or not cells[0].startswith("`formcheck_"):
-            continue
-        name = cells[0].strip("`")
-        services = SERVICES if "<service>" in name else (name.split("_")[1],)
-        for service in services:
-            key = (service, name.replace("<service>", service))
-            assert key not in rows, f"{key} stands twice in docs/metrics.md"
-            rows[key] = (cells[1], tuple(re.findall(r"`(\w+)`", cells[2])))
-    return rows
-
-
 def test_docs_and_registries_agree() -> None:
-    documented = _documented()
+    rows = documented()
     registered: dict[tuple[str, str], tuple[str, tuple[str, ...]]] = {}
     for service in SERVICES:
         metrics = ServiceMetrics(service)
@@ -68,7 +49,7 @@ def test_docs_and_registries_agree() -> None:
             registered[service, d.name(service)] = (d.kind, d.labels)
         left = [n for n in names if n.startswith("formcheck_")]
         assert not left, f"registered but in no definition: {left}"
-    assert documented == registered
+    assert rows == registered
 
 
 def test_names_carry_units_and_labels_are_bounded() -> None:

@@ -58,15 +58,15 @@ class DeadLetter:
         return self.record.timestamp_ms / 1000.0
 
 
-def dead_letters(config: KafkaConfig, topics: Sequence[str] = LETTER_TOPICS) -> list[DeadLetter]:
-    """Everything in the DLQs of ``topics``, oldest first.
+def dead_letters(config: KafkaConfig, *topics: str) -> list[DeadLetter]:
+    """Everything in the DLQs of ``topics`` (none named: of all), oldest first.
 
     Raises:
         ConfigError: there is no such topic. kafka.errors.KafkaError: Kafka is not there.
     """
     letters: list[DeadLetter] = []
     receipts: set[tuple[str, str]] = set()
-    for record in read_all(config, *map(dlq, topics)):
+    for record in read_all(config, *map(dlq, topics or LETTER_TOPICS)):
         receipt = record.header(_RECEIPT_HEADER)
         if receipt is None:
             letters.append(_letter(record))
@@ -76,9 +76,7 @@ def dead_letters(config: KafkaConfig, topics: Sequence[str] = LETTER_TOPICS) -> 
     return [replace(x, replayed=(x.record.topic, _place(x.record)) in receipts) for x in letters]
 
 
-def replay(
-    config: KafkaConfig, wanted: Callable[[DeadLetter], bool], topics: Sequence[str] = LETTER_TOPICS
-) -> list[DeadLetter]:
+def replay(config: KafkaConfig, wanted: Callable[[DeadLetter], bool], *topics: str) -> list[DeadLetter]:
     """Send each letter that is ``wanted``, and was not sent before, to the topic that it came from, as it was.
 
     Returns what was sent, in that order. Letters stay in the DLQ, marked. A stream that has gone on refuses what lies
@@ -91,7 +89,7 @@ def replay(
     transactions = Transactions(config, "dlq-replay")
     transactions.open()  # only now the list is final: what an earlier replay left open is aborted
     with closing(transactions):
-        open_ = [letter for letter in dead_letters(config, topics) if not letter.replayed and wanted(letter)]
+        open_ = [letter for letter in dead_letters(config, *topics) if not letter.replayed and wanted(letter)]
         for letters in _batches(open_, _AT_ONCE):
             transactions.commit([record for letter in letters for record in (_again(letter), _receipt(letter))])
     return open_

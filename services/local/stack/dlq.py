@@ -45,13 +45,13 @@ def letters(
     Raises:
         ConfigError: a topic has no DLQ, or is missing. kafka.errors.KafkaError: Kafka is not there.
     """
-    found = dead_letters(config, _known(topics))
+    found = dead_letters(config, *_known(topics))
     return [letter for letter in found if everything or not letter.replayed]
 
 
 def replay_all(config: KafkaConfig, topics: Sequence[str] = LETTER_TOPICS) -> list[DeadLetter]:
     """Send everything that is open; returns it. Raises: as ``letters``, and TransactionAbortedError."""
-    return replay(config, lambda letter: True, _known(topics))
+    return replay(config, lambda letter: True, *_known(topics))
 
 
 def replay_some(config: KafkaConfig, ids: Sequence[str]) -> list[DeadLetter]:
@@ -61,13 +61,13 @@ def replay_some(config: KafkaConfig, ids: Sequence[str]) -> list[DeadLetter]:
         ConfigError: an id is none, or was replayed already: then nothing is sent. Else as ``replay_all``.
     """
     topics = _known(sorted({i.partition("/")[0] for i in ids}))
-    known = {letter.id: letter for letter in dead_letters(config, topics)}
+    known = {letter.id: letter for letter in dead_letters(config, *topics)}
     for wanted in ids:
         if wanted not in known:
             raise ConfigError(f"There is no dead letter '{wanted}'; `formcheck dlq list` tells the ids.")
         if known[wanted].replayed:
             raise ConfigError(f"The dead letter '{wanted}' was replayed already; what is open: `formcheck dlq list`.")
-    return replay(config, lambda letter: letter.id in ids, topics)
+    return replay(config, lambda letter: letter.id in ids, *topics)
 
 
 def row(letter: DeadLetter) -> dict[str, Any]:
