@@ -7,6 +7,7 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -97,8 +98,9 @@ class LiveOut:
             self._send(self._again.popleft(), [])
 
     def close(self, timeout_s: float) -> None:
-        """Wait for what is under way, at most so long."""
-        self._publisher.close(timeout_s)
+        """Wait for what is under way, at most so long; the rest counts as undelivered."""
+        with suppress(KafkaError):  # that the time was not enough
+            self._publisher.close(timeout_s)
         self.settle()
 
     def _settle_frame(self, frame: EncodedFrame, error: BaseException | None, now_s: float) -> None:

@@ -202,7 +202,13 @@ class Wanted:
         assert self._restorer is not None
         if not self._restorer.busy:
             return
-        for tp, restored in self._restorer.advance().items():
+        try:
+            done = self._restorer.advance()
+        except KafkaError as error:
+            log.warning("the states of new partitions cannot be read: %r", error)
+            time.sleep(_POLL_S)
+            return
+        for tp, restored in done.items():
             if tp not in self._consumer.assignment():
                 continue
             try:
