@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -32,14 +33,14 @@ class _Asked:
     at_s: float
 
     def give(self, outputs: tuple[F32, ...]) -> None:
-        self._tell(lambda: self.answer.done() or self.answer.set_result(outputs))
+        self._tell(partial(self.answer.set_result, outputs))
 
     def fail(self, error: Exception) -> None:
-        self._tell(lambda: self.answer.done() or self.answer.set_exception(error))
+        self._tell(partial(self.answer.set_exception, error))
 
-    def _tell(self, what: Callable[[], object]) -> None:
+    def _tell(self, tell: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody listens
-            self.loop.call_soon_threadsafe(what)
+            self.loop.call_soon_threadsafe(lambda: None if self.answer.done() else tell())
 
 
 class BatchingOnnxBackend:
@@ -103,17 +104,18 @@ class BatchingOnnxBackend:
     def _run(self, model: str, asked: list[_Asked]) -> None:
         began_s, error = time.monotonic(), None
         crops = asked[0].crops if len(asked) == 1 else np.concatenate([a.crops for a in asked])
+        outputs: tuple[F32, ...] = ()
         try:
             outputs = self._backend.infer(model, crops)
         except Exception as caught:
             error = caught
-            for a in asked:
-                a.fail(error)
-        else:
-            first = 0
-            for a in asked:
-                a.give(tuple(o[first : first + len(a.crops)] for o in outputs))
-                first += len(a.crops)
         if self._observe:
             waited_s = began_s - min(a.at_s for a in asked)
             self._observe(Call(model, len(crops), waited_s, time.monotonic() - began_s, error))
+        first = 0
+        for a in asked:
+            if error is None:
+                a.give(tuple(o[first : first + len(a.crops)] for o in outputs))
+            else:
+                a.fail(error)
+            first += len(a.crops)
