@@ -20,7 +20,7 @@ from kafka.errors import KafkaError
 from services.common.errors import ConfigError, FormcheckError
 from services.common.kafka.clients import KafkaConfig
 from services.common.kafka.dlq import LETTER_TOPICS, DeadLetter, dead_letters, replay
-from services.common.settings import ServiceSettings, load
+from services.local.cli_stack import config_of
 
 T = TypeVar("T")
 _REASON_CHARS = 110
@@ -30,7 +30,12 @@ app = typer.Typer(
 )
 
 Kafka = Annotated[
-    str | None, typer.Option("--kafka", metavar="HOST:PORT", help="Brokers; else FORMCHECK_KAFKA_BOOTSTRAP.")
+    str | None,
+    typer.Option(
+        "--kafka",
+        metavar="HOST:PORT",
+        help="Brokers; else those of this machine's stack, or FORMCHECK_KAFKA_BOOTSTRAP.",
+    ),
 ]
 Topics = Annotated[
     list[str] | None, typer.Option("--topic", metavar="TOPIC", help="Only letters of this topic; may be repeated.")
@@ -95,7 +100,7 @@ def list_command(
     kafka: Kafka = None,
 ) -> None:
     """What could not be processed: id, time, key, and why."""
-    found = _guard(lambda: letters(_config(kafka), topic or LETTER_TOPICS, everything=everything))
+    found = _guard(lambda: letters(config_of(None, kafka), topic or LETTER_TOPICS, everything=everything))
     for letter in found:
         told = row(letter)
         if as_json:
@@ -119,9 +124,9 @@ def replay_command(
     if bool(ids) == everything or (topic and not everything):
         _fail("Name the ids of letters, or say --all (with --topic for those of one topic).", code=2)
     if ids:
-        sent = _guard(lambda: replay_some(_config(kafka), ids))
+        sent = _guard(lambda: replay_some(config_of(None, kafka), ids))
     else:
-        sent = _guard(lambda: replay_all(_config(kafka), topic or LETTER_TOPICS))
+        sent = _guard(lambda: replay_all(config_of(None, kafka), topic or LETTER_TOPICS))
     for letter in sent:
         print(f"{letter.id} -> {letter.topic}")
     print(f"{len(sent)} sent once more.")
@@ -138,11 +143,6 @@ def _known(topics: Sequence[str]) -> Sequence[str]:
         if topic not in LETTER_TOPICS:
             raise ConfigError(f"'{topic}' has no dead-letter queue; those with one: {', '.join(LETTER_TOPICS)}.")
     return topics
-
-
-def _config(bootstrap: str | None) -> KafkaConfig:
-    told = load(ServiceSettings).kafka
-    return KafkaConfig(bootstrap or told.bootstrap, told.prefix, told.instance)
 
 
 def _guard(work: Callable[[], T]) -> T:
