@@ -147,7 +147,7 @@ def clips(profile: Profile, backend: OnnxBackend, folder: Path) -> Row:
         direct: list[tuple[F32, F32] | None] = []
         for frame in _frames(path):
             plan = stage.plan(frame)
-            (results,) = stage.infer(plan)
+            results = stage.infer(plan)
             direct.append(_best(results))
             (pose,) = stage.apply(plan, results) or (None,)
             person = pose.people[0] if pose is not None and pose.people else None

@@ -1,10 +1,15 @@
 """What the terminal shows of one result."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from services.common.types import Status
+from services.common.types import Repetition, Status
 from services.local.results import AnalysisResult, PersonResult
+
+LISTED: Final = 60
+"""So many repetitions of one person are told one by one; of more only how often each mistake was made."""
 
 
 def of_result(result: AnalysisResult, folder: Path) -> str:
@@ -32,6 +37,8 @@ def _person(person: PersonResult) -> list[str]:
     for summary in person.sets:
         tempo = f", {summary.tempo_s:.1f} s each" if summary.tempo_s is not None else ""
         lines.append(f"    set {summary.set_index}: {summary.repetitions} × {summary.exercise}{tempo}")
+    if len(confirmed) > LISTED:
+        return [*lines, *_mistakes(person, confirmed)]
     for r in confirmed:
         a = person.assessment_of(r.id)
         if a is None:
@@ -43,3 +50,11 @@ def _person(person: PersonResult) -> list[str]:
             f"{a.score:3.0f}  {wrong}{cue}"
         )
     return lines
+
+
+def _mistakes(person: PersonResult, confirmed: Sequence[Repetition]) -> list[str]:
+    """How often each mistake was made, the commonest first."""
+    assessed = [a for r in confirmed if (a := person.assessment_of(r.id)) is not None]
+    codes = Counter(e.code for a in assessed for e in a.errors)
+    clean = sum(not a.errors for a in assessed)
+    return [f"    clean {clean}×", *(f"    {code} {n}×" for code, n in codes.most_common())]

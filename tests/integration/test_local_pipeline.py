@@ -16,7 +16,7 @@ from services.local.collect import Collector
 from services.local.pipeline import AnalyzeOptions, Progress, analyze
 from services.pose.adapters.local import LocalPose
 from services.pose.adapters.onnx import OnnxBackend
-from services.pose.core.processor import PoseProcessor
+from services.pose.core.processor import Plan, PoseProcessor
 from services.pose.core.profiles import Profile
 from tests.conftest import ROOT
 
@@ -30,17 +30,20 @@ def one_after_the_other() -> Collector:
         pose = LocalPose(PoseProcessor(MOVENET, LOCAL_STREAM), OnnxBackend(MOVENET, threads=1))
         behind = pipeline._Behind(OPTIONS, reader)
         frames, together = list(reader), 0
-        while frames:
-            plans = [pose.plan(frames.pop(0))]
-            beside = pose.plan_next(plans[0], frames[0]) if frames else None
-            if beside is not None:
-                plans.append(beside)
+        under_way: list[Plan] = []
+        while frames or under_way:
+            while frames and len(under_way) < 2:
+                plan = pose.plan_next(under_way[0], frames[0]) if under_way else pose.plan(frames[0])
+                if plan is None:
+                    break
+                under_way.append(plan)
                 del frames[0]
-            for plan in plans:
-                behind.on_poses(plan.frame, pose.apply(plan, *pose.infer(plan)))
-            together += len(plans) == 2
+            together += len(under_way) == 2
+            plan = under_way.pop(0)
+            behind.on_poses(plan.frame, pose.apply(plan, pose.infer(plan)))
+            last_s = plan.frame.time_s
         assert together > 20
-        end = Mark(LOCAL_STREAM, MarkKind.EOF, plans[-1].frame.time_s)
+        end = Mark(LOCAL_STREAM, MarkKind.EOF, last_s)
         behind.on_end(end, pose.on_mark(end))
     return behind.collector
 

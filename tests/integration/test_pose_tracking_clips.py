@@ -63,7 +63,7 @@ def test_the_three_steps_are_on_item_and_go_on_after_a_restart(backend: OnnxBack
             (here,) = one.on_item(frame)
             plan = two.plan(frame)
             assert (Role.FOLLOW in plan.roles) == (n > 0)
-            (there,) = two.apply(plan, *two.infer(plan))
+            (there,) = two.apply(plan, two.infer(plan))
             assert np.array_equal(here.people[0].keypoints, there.people[0].keypoints)
             if n == 12:
                 state = two.snapshot()

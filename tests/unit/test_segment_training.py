@@ -60,6 +60,24 @@ def test_onnx_equals_torch_and_streaming_equals_whole(tmp_path: Path) -> None:
         np.testing.assert_allclose(outputs, whole[:, t].numpy(), atol=1e-4)
 
 
+def test_a_training_goes_on_where_it_was_saved(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    chunk = make_chunk(0, 0, 3)
+    batch = Pool(lambda: chunk, 0).batch(3, torch.device("cpu"))
+
+    def trainer() -> Trainer:
+        return Trainer(hidden=16, steps=20, rate=1e-2, device=torch.device("cpu"))
+
+    one, two = trainer(), trainer()
+    one.network.set_scaling(batch["features"].flatten(0, 1))
+    for _ in range(3):
+        one.learn(batch)
+    one.save(tmp_path / "state.pt")
+    two.load(tmp_path / "state.pt")
+    assert two.step == 3
+    assert [one.learn(batch) for _ in range(2)] == [two.learn(batch) for _ in range(2)]
+
+
 @pytest.mark.slow
 def test_it_learns_an_easy_set() -> None:
     """Six sequences, forty steps: the phase is right far more often than the commonest one is."""

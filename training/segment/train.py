@@ -9,6 +9,7 @@ with the same seed repeats a training.
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -119,7 +120,7 @@ class Trainer:
         share = self.step / max(self.steps, 1)
         warm = min(1.0, (self.step + 1) / 40)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(share, 1.0))))
+            group["lr"] = self.rate * warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
         outputs, period = self.network(batch["features"])
         parts = loss_of(outputs, period, batch)
         loss = torch.stack(list(parts.values())).sum()
@@ -130,20 +131,39 @@ class Trainer:
         self.step += 1
         return {k: float(v.detach()) for k, v in parts.items()}
 
+    def save(self, path: Path) -> None:
+        """All that ``load`` needs to go on; the file is whole or as it was."""
+        part = path.with_suffix(".part")
+        state = {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict(), "step": self.step}
+        torch.save(state, part)
+        part.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Go on where ``save`` was called."""
+        state = torch.load(path, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = int(state["step"])
+
 
 def train(args: argparse.Namespace) -> dict[str, Any]:
     """Runs a training and writes the network and its side file; returns what the side file says."""
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    stream = ChunkStream(args.seed)
+    resumed = args.resume is not None and args.resume.exists()
+    # A training that goes on makes other sequences than those it has had.
+    seed = args.seed if not resumed else args.seed + int(torch.load(args.resume, weights_only=True)["step"])
+    stream = ChunkStream(seed)
     try:
-        pool = Pool(stream.next, args.seed)
+        pool = Pool(stream.next, seed)
         sample = torch.from_numpy(pool._chunks[0].features[:, ::7].reshape(-1, pool._chunks[0].features.shape[-1]))
         trainer = Trainer(args.hidden, args.steps or 10**9, args.rate, device)
         trainer.network.set_scaling(sample.float().to(device))
         if args.start:
             trainer.network.load_state_dict(torch.load(args.start, weights_only=True))
+        if resumed:
+            trainer.load(args.resume)
         for _ in range(min(3, args.pool - 1)):
             pool.renew()
         started, lines = time.perf_counter(), []
@@ -163,6 +183,8 @@ def train(args: argparse.Namespace) -> dict[str, Any]:
                 export(trainer.network, args.out)
                 if args.checkpoint:
                     torch.save(trainer.network.state_dict(), args.checkpoint)
+                if args.resume:
+                    trainer.save(args.resume)
     finally:
         stream.close()
     return _finish(args, trainer, pool, lines, time.perf_counter() - started)
@@ -179,7 +201,8 @@ def _finish(
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     about = {
         "command": f"python -m training.segment.train --steps {trainer.step} --seed {args.seed} --hidden {args.hidden}"
-        f" --batch {args.batch} --rate {args.rate} --renew {args.renew}",
+        f" --batch {args.batch} --rate {args.rate} --renew {args.renew}"
+        + (f" --start {args.start.name}" if args.start else ""),
         "earlier_stage": json.loads(args.earlier.read_text()) if args.earlier else None,
         "seed": args.seed,
         "steps": trainer.step,
@@ -204,6 +227,9 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, default=Path("services/segment/models/segment.onnx"))
     p.add_argument("--checkpoint", type=Path, default=None, help="also write torch weights here")
     p.add_argument("--start", type=Path, default=None, help="torch weights of an earlier stage to go on from")
+    p.add_argument(
+        "--resume", type=Path, default=None, help="go on from this file if it is there; written with --save-every"
+    )
     p.add_argument("--earlier", type=Path, default=None, help="side file of that stage, to be told in this one's")
     p.add_argument("--hidden", type=int, default=128)
     p.add_argument("--batch", type=int, default=24)

@@ -1,6 +1,7 @@
 """``PoseBackend`` on onnxruntime, in this process."""
 
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,9 +23,9 @@ class OnnxBackend:
     """Runs a profile's networks on the CPU; may be called from several threads at once (onnxruntime's runs are
     independent; those of one backend share its threads).
 
-    One crop is shared among the threads. As many crops of the following network as there are threads are instead run
-    side by side, a thread each: nobody waits for anybody a hundred times per run. What comes out is the
-    same to the bit.
+    A crop that comes alone is shared among the threads. As many crops of the following network as there are threads, or
+    crops that come while another call runs, take a thread each instead: nobody waits for anybody a hundred times per
+    run. What comes out is the same to the bit.
 
     Args:
         profile: whose networks to load; fetched on first use.
@@ -42,7 +43,8 @@ class OnnxBackend:
         if self._threads > 1:
             follow = profile.following.name
             self._alone[follow] = _session(model_path(folder, follow), 1)
-            self._others = ThreadPoolExecutor(self._threads - 1, "pose-crop")
+            self._workers = ThreadPoolExecutor(self._threads, "pose-crop")
+        self._running, self._counting = 0, threading.Lock()
         self._sizes = {net.name: net.size_px for net in profile.networks}
 
     def infer(self, model: str, crops: NDArray[np.uint8]) -> tuple[F32, ...]:
@@ -56,24 +58,30 @@ class OnnxBackend:
         if len(crops) == 0:
             return tuple(np.zeros((0, *(int(d) for d in o.shape[1:])), np.float32) for o in session.get_outputs())
         crops = np.ascontiguousarray(crops)
-        abreast = len(crops) - len(crops) % self._threads if model in self._alone else 0
+        with self._counting:
+            self._running += 1
+            beside = self._running > 1
         try:
-            parts = [
-                part
-                for i in range(0, abreast, self._threads)
-                for part in self._side_by_side(self._alone[model], crops[i : i + self._threads])
-            ]
+            return self._infer(model, crops, beside)
+        finally:
+            with self._counting:
+                self._running -= 1
+
+    def _infer(self, model: str, crops: NDArray[np.uint8], beside: bool) -> tuple[F32, ...]:
+        """``beside``: another call runs, so a core is taken."""
+        session, alone = self._sessions[model], self._alone.get(model)
+        abreast = 0 if alone is None else len(crops) if beside else len(crops) - len(crops) % self._threads
+        try:
+            if alone is not None and beside and len(crops) == 1:
+                return tuple(_run(alone, crops))
+            each = [self._workers.submit(_run, alone, crops[i : i + 1]) for i in range(abreast)]
+            parts = [run.result() for run in each]
             parts += [_run(session, crops[i : i + CHUNK]) for i in range(abreast, len(crops), CHUNK)]
         except Exception as e:  # onnxruntime raises its own, undocumented classes
             raise ModelError(f"the pose network {model} failed: {e}") from e
         if len(parts) == 1:
             return tuple(parts[0])
         return tuple(np.concatenate(output) for output in zip(*parts, strict=True))
-
-    def _side_by_side(self, session: ort.InferenceSession, crops: NDArray[np.uint8]) -> list[Sequence[F32]]:
-        """One run per crop, all at the same time."""
-        others = [self._others.submit(_run, session, crops[i : i + 1]) for i in range(1, len(crops))]
-        return [_run(session, crops[:1]), *(other.result() for other in others)]
 
 
 def _run(session: ort.InferenceSession, crops: NDArray[np.uint8]) -> Sequence[F32]:
