@@ -75,7 +75,12 @@ def test_a_training_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     one.save(tmp_path / "state.pt")
     two.load(tmp_path / "state.pt")
     assert two.step == 3
-    assert [one.learn(batch) for _ in range(2)] == [two.learn(batch) for _ in range(2)]
+
+    def next_losses(of: Trainer) -> list[dict[str, float]]:
+        torch.manual_seed(1)  # the network drops some of its units while it learns
+        return [of.learn(batch) for _ in range(2)]
+
+    assert next_losses(one) == next_losses(two)
 
 
 @pytest.mark.slow
