@@ -3,10 +3,11 @@
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -79,6 +80,19 @@ def config_of(state: Path | None, kafka: str | None) -> "KafkaConfig":
             raise ConfigError(f"No stack runs in {state}; start one: formcheck up --state {state}")
         kafka = os.environ.get("FORMCHECK_KAFKA_BOOTSTRAP") or "127.0.0.1:9092"
     return KafkaConfig(kafka, prefix=prefix, instance="cli")
+
+
+def reach(state: Path | None, kafka: str | None) -> "KafkaConfig":
+    """``config_of``, once somebody listens there (Kafka's client would try for long). Raises: ConfigError: nobody."""
+    config = config_of(state, kafka)
+    for address in config.bootstrap.split(","):
+        host, _, port = address.rpartition(":")
+        with suppress(OSError, ValueError):
+            socket.create_connection((host, int(port)), timeout=3.0).close()
+            return config
+    raise ConfigError(
+        f"No Kafka answers at {config.bootstrap}; start a stack (formcheck up), or name one with --kafka."
+    )
 
 
 # -- up ------------------------------------------------------------------------------------------------------------
@@ -222,7 +236,7 @@ def streams_add(
     with guarded():
         from services.local.stack.streams import new_spec, publish_spec
 
-        config = config_of(state, kafka)
+        config = reach(state, kafka)
         path = _within_reach(source, state)
         spec = new_spec(path, name=name, tenant=tenant, analysis_fps=fps, exercise=exercise)
         publish_spec(config, spec)
@@ -250,7 +264,7 @@ def streams_list(state: State = None, kafka: Kafka = None) -> None:
     with guarded():
         from services.local.stack.streams import list_streams, render_streams
 
-        print(render_streams(list_streams(config_of(state, kafka))))
+        print(render_streams(list_streams(reach(state, kafka))))
 
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="tenant/stream, or stream for local/stream.")]
@@ -271,7 +285,7 @@ def streams_pause(
     with guarded():
         from services.local.stack.streams import pause_stream
 
-        pause_stream(config_of(state, kafka), full_name(name), paused=not go_on)
+        pause_stream(reach(state, kafka), full_name(name), paused=not go_on)
         print(f"{full_name(name)} {'goes on' if go_on else 'paused'}")
 
 
@@ -281,7 +295,7 @@ def streams_remove(name: Name, state: State = None, kafka: Kafka = None) -> None
     with guarded():
         from services.local.stack.streams import remove_stream
 
-        remove_stream(config_of(state, kafka), full_name(name))
+        remove_stream(reach(state, kafka), full_name(name))
         print(f"{full_name(name)} removed")
 
 
@@ -293,7 +307,7 @@ def dlq(context: typer.Context) -> None:
     with guarded():
         from services.local.stack.dlq import app
 
-        config = config_of(None, None)
+        config = reach(None, None)
     os.environ["FORMCHECK_KAFKA_BOOTSTRAP"] = config.bootstrap
     app(context.args, prog_name="formcheck dlq")
 
@@ -308,5 +322,5 @@ def watch(
     with guarded():
         from services.local.stack.following import assessments
 
-        for line in assessments(config_of(state, kafka), full_name(name) if name else None, all_of_them):
+        for line in assessments(reach(state, kafka), full_name(name) if name else None, all_of_them):
             print(line, flush=True)

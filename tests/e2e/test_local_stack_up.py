@@ -105,8 +105,8 @@ def beginning(clip: Path, out: Path, seconds: float) -> Path:
         video = source.streams.video[0]
         copy = target.add_stream_from_template(video)
         for packet in source.demux(video):
-            if packet.dts is None or float(packet.pts * packet.time_base) > seconds:
-                continue
+            if packet.dts is None or float(packet.dts * packet.time_base) > seconds:  # what it refers to was before
+                break
             packet.stream = copy
             target.mux(packet)
     return out

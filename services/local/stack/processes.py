@@ -184,7 +184,7 @@ class StackProcess:
             "PYTHONUNBUFFERED": "1",
         }
         # The log is the process's own: nothing is lost or blocked when this process stops reading or dies.
-        command = f"{self._command} >>{shlex.quote(str(self.log))} 2>&1 </dev/null"
+        command = f"exec >>{shlex.quote(str(self.log))} 2>&1 </dev/null; {self._command}"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
             self.log.rename(self.log.with_suffix(".before.log"))
