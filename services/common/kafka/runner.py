@@ -18,8 +18,9 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from services.common.errors import FormcheckError
-from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
+from services.common.kafka.clients import KafkaConfig
 from services.common.kafka.lane import Input, Lane
+from services.common.kafka.membership import Membership
 from services.common.kafka.messages import CAPTURED_HEADER, Record
 from services.common.kafka.outgoing import Outgoing
 from services.common.kafka.partition import PartitionWork
@@ -70,6 +71,8 @@ class Runner:
         self._stage, self._config, self._metrics, self._spans = stage, config, metrics, spans
         self._consumer: KafkaConsumer | None = None
         self._transactions = Transactions(config, f"{stage.name}-{config.instance}")
+        topics = [config.topic(t) for t in stage.inputs]
+        self._member = Membership(config, stage.name, topics, _Listener(self))
         self._restorer: Restorer | None = None
         self._parts: dict[TopicPartition, PartitionWork] = {}
         self._replaying: dict[TopicPartition, float] = {}
@@ -107,11 +110,8 @@ class Runner:
         """
         self._stopping = stop or self._stopping
         self._transactions.open()
-        self._consumer = make_consumer(self._config, group=self._stage.name)
-        self._restorer = Restorer(self._config, self._consumer, self._stage.state)
-        topics = [self._config.topic(t) for t in self._stage.inputs]
         try:
-            subscribe(self._consumer, topics, _Listener(self))
+            self._join()
             while not self._stopping.is_set():
                 self._turn_once()
             self._drain()
@@ -119,10 +119,33 @@ class Runner:
             self._unready = "it has ended"
             self._close()
 
+    def _join(self) -> None:
+        """As a new member of the group, with nothing at work."""
+        self._unready = "it joins its Kafka group"
+        before = self._restorer
+        if before is not None:
+            self._forget(list(self._parts))
+        self._consumer = self._member.join()
+        self._restorer = Restorer(self._config, self._consumer, self._stage.state)
+        if before is not None:
+            before.close()
+
+    def _renew(self, why: str) -> None:
+        """The group, or the client, has forgotten this member."""
+        log.warning("this member of the group '%s' is taken for dead (%s) and replaced", self._stage.name, why)
+        try:
+            self._join()
+        except (KafkaError, FormcheckError) as error:  # the old one goes on, and has its next chance
+            log.warning("joining again: %r", error)
+            assert self._consumer is not None
+            self._hold(self._consumer.assignment())
+
     # -- one turn -------------------------------------------------------------------------------------------------
 
     def _turn_once(self) -> None:
         self._alive_s = time.monotonic()
+        if why := self._member.lost():
+            self._renew(why)
         self._poll()
         self._work(_WORK_S)
         self._restore()
@@ -280,6 +303,7 @@ class Runner:
             self._aborted(error)
             return
         self._aborts = 0
+        self._member.committed()
         self._metrics.transaction(time.monotonic() - began_s, count, "committed")
         for tp, plan in plans.items():
             parts[tp].committed_plan(plan)
@@ -301,6 +325,7 @@ class Runner:
 
     def _aborted(self, error: TransactionAbortedError) -> None:
         self._aborts += 1
+        self._member.refused(error.__cause__)
         if self._aborts == 1:
             self._aborting_s = time.monotonic()
         log.warning("%s; %d partitions go back to what is committed", error, len(self._parts))
@@ -371,14 +396,12 @@ class Runner:
         self._commit(self._parts, everything=True)
 
     def _close(self) -> None:
-        consumer = self._consumer
-        assert consumer is not None
-        assert self._restorer is not None
-        closers: list[Callable[[], Any]] = [
-            lambda: consumer.close(timeout_ms=2000),
-            lambda: self._transactions.close(2.0),
-            self._restorer.close,
-        ]
+        consumer, restorer = self._consumer, self._restorer
+        closers: list[Callable[[], Any]] = [lambda: self._transactions.close(2.0)]
+        if consumer is not None:
+            closers.insert(0, lambda: consumer.close(timeout_ms=2000))
+        if restorer is not None:
+            closers.append(restorer.close)
         for close in closers:
             try:
                 close()
