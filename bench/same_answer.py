@@ -206,7 +206,7 @@ def compare(clip: Path, result: StreamResult, threads: int) -> tuple[dict[str, A
     only, far_px = pose_distance(result.poses, jpeg.people)
     row = {
         "clip": clip.stem,
-        "frames": (len(result.poses), int(jpeg.timings["frames"])),
+        "frames": (len({p.sequence for p in result.poses}), int(jpeg.timings["frames"])),
         "confirmed": (sum(t.status == "confirmed" for t in ours), sum(t.status == "confirmed" for t in theirs)),
         "attempts": (sum(t.status == "attempt" for t in ours), sum(t.status == "attempt" for t in theirs)),
         "poses_only_in_one": only,

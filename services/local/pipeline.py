@@ -136,9 +136,11 @@ def analyze(
     """
     started = time.perf_counter()
     cv2.setNumThreads(1)  # its threads wait busily for the next small picture, on the cores that the network needs
+    travelled = options.frame_codec == "jpeg"
     reader = VideoReader(
-        uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=options.short_side_px, stream=LOCAL_STREAM
-    )
+        uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=options.short_side_px, stream=LOCAL_STREAM,
+        threads=1 if travelled else None,  # of a damaged file, threads decide what a picture looks like
+    )  # fmt: skip
     profile = Profile.get(options.pose)
     with reader:
         info = reader.info
@@ -148,7 +150,6 @@ def analyze(
         behind = _Behind(options, reader)
         ready, cpu_before_s = time.perf_counter(), time.process_time()
         clock = _Clock(ready, options, info.duration_s)
-        travelled = options.frame_codec == "jpeg"
         with ReadAhead(map(_travelled, reader) if travelled else iter(reader)) as frames:
             counted = clock.counted(frames)
             found = _one_by_one(pose, counted) if travelled else pose.stream(counted)
