@@ -51,12 +51,19 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
             {a.key: a.value.string_value for a in span.attributes},
         )
 
-    def of_trace(self, trace_id: str) -> dict[str, SeenSpan]:
-        """Spans of one trace by ``service``: each has one."""
-        found = [s for s in list(self.spans) if s.trace_id == trace_id]
-        by_service = {s.service: s for s in found}
-        assert len(by_service) == len(found), f"a service has two spans: {found}"
-        return by_service
+    def way_to(self, span_id: str) -> list[SeenSpan]:
+        """The span and those before it, the root first; empty while one is missing.
+
+        What was done twice, as after an aborted transaction, has two spans; only one is on the way.
+        """
+        by_id = {s.span_id: s for s in list(self.spans)}
+        way: list[SeenSpan] = []
+        while span_id:
+            if span_id not in by_id:
+                return []
+            way.insert(0, by_id[span_id])
+            span_id = way[0].parent_id
+        return way
 
 
 @contextmanager
