@@ -51,6 +51,7 @@ def write_stream(
         if rest == 0 and done <= len(repetitions):
             _repetition(maker, partition, key, done, time_s + 0.01, repetitions[done - 1])
     end_s = frames / FPS
+    maker.add(topics.POSES, partition, key, Kind.POSE, end_s, sequence=frames - 1, gone=(1,))  # a farewell
     for topic in (source, topics.POSES, topics.REPETITIONS, topics.ASSESSMENTS):
         maker.add(topic, partition, key, Kind.MARK, end_s, mark=MarkKind.EOF)
     last = events[-1][1]

@@ -46,9 +46,10 @@ PLANTS: dict[str, Plant] = {
     "a file's frames change places": reordered(topics.FRAMES_FILE, Kind.FRAME, Law.FRAME_ORDER),
     "a camera's frame is doubled": doubled(topics.FRAMES_LIVE, Kind.FRAME, Law.FRAME_DOUBLED),
     "a camera's frame is lost before pose saw it": lost(topics.FRAMES_LIVE, Kind.FRAME, Law.POSE_INVENTED),
-    "poses are lost": lost(topics.POSES, Kind.POSE, Law.POSE_LOST, Law.LIVE_UNCOUNTED),
+    "poses are lost": lost(topics.POSES, Kind.POSE, Law.POSE_LOST, Law.LIVE_UNCOUNTED, gone=()),
     "poses are doubled": doubled(topics.POSES, Kind.POSE, Law.POSE_DOUBLED),
-    "poses change places": reordered(topics.POSES, Kind.POSE, Law.POSE_ORDER),
+    "a farewell is doubled": doubled(topics.POSES, Kind.POSE, Law.POSE_DOUBLED, gone=(1,)),
+    "poses change places": reordered(topics.POSES, Kind.POSE, Law.POSE_ORDER, Law.POSE_DOUBLED),
     "poses lie before what was promised": changed(
         topics.POSES, Kind.POSE, lambda s: replace(s, time_s=s.time_s - 3.0), Law.TIME_BACKWARDS, sequence=5
     ),

@@ -195,8 +195,20 @@ class _Session:
         self._forwards(marks_and_fresh, strictly=True)
         return fresh
 
+    def _analysed(self) -> list[Seen]:
+        """Poses of frames. What pose says to a mark is none: nobody, and tracks that are gone, under the number of the
+        last frame; a track goes once."""
+        analysed: list[Seen] = []
+        gone: set[int] = set()
+        for seen in self._of(POSES, Kind.POSE):
+            farewell = bool(seen.gone and not seen.people and analysed and seen.sequence == analysed[-1].sequence)
+            if not farewell or gone.intersection(seen.gone):
+                analysed.append(seen)
+            gone.update(seen.gone)
+        return analysed
+
     def _poses(self, frames: list[Seen]) -> None:
-        poses = self._of(POSES, Kind.POSE)
+        poses = self._analysed()
         counts = Counter(s.sequence for s in poses)
         for sequence, count in counts.items():
             if count > 1:
@@ -213,7 +225,9 @@ class _Session:
             lost = sorted(known - set(counts))
             if lost and (self._expected.ended or lost[0] < max(counts, default=-1)):
                 self._say(Law.POSE_LOST, f"{len(lost)} of {len(known)} frames, the first {lost[0]}")
-        self._forwards(self._topics[POSES], strictly=True)
+        farewells = {id(s) for s in self._of(POSES, Kind.POSE)} - {id(s) for s in poses}
+        self._forwards([s for s in self._topics[POSES] if id(s) not in farewells], strictly=True)
+        self._forwards(self._topics[POSES], strictly=False)
 
     def _repetitions(self) -> None:
         announced: set[str] = set()
@@ -279,7 +293,7 @@ class _Session:
 
     def _missing(self, frames: list[Seen]) -> None:
         """Of a camera: when nothing was analysed, and how much of what was sent was not."""
-        poses = self._of(POSES, Kind.POSE)
+        poses = self._analysed()
         outages = [o for o in self._expected.outages if not o.names or self._name in o.names]
         started_unix_s = _started_unix_s(self._key)
         ends = [s for s in self._topics[POSES] if s.mark is MarkKind.EOF][:1]

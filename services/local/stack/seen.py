@@ -67,6 +67,7 @@ class Seen:
     time_s: float
     sequence: int = UNKNOWN
     people: int = 0
+    gone: tuple[int, ...] = ()
     mark: MarkKind | None = None
     answer: Answer | None = None
     transition: Transition | None = None
@@ -111,13 +112,14 @@ def _told(item: Any) -> dict[str, Any]:
     if isinstance(item, codec.EncodedFrame):
         return {"kind": Kind.FRAME, "time_s": item.time_s, "sequence": item.sequence}
     if isinstance(item, PoseFrame):
-        return {"kind": Kind.POSE, "time_s": item.time_s, "sequence": item.sequence, "people": len(item.people)}
+        told = {"kind": Kind.POSE, "time_s": item.time_s, "sequence": item.sequence}
+        return told | {"people": len(item.people), "gone": item.ended}
     if isinstance(item, Repetition):
         return {"kind": Kind.REPETITION, "time_s": item.decided_s, "answer": answer_of(item)}
     if isinstance(item, Assessment):
         errors = tuple(sorted({e.code for e in item.errors}))
-        told = answer_of(item.repetition, errors)
-        return {"kind": Kind.ASSESSMENT, "time_s": item.repetition.decided_s, "answer": told}
+        answer = answer_of(item.repetition, errors)
+        return {"kind": Kind.ASSESSMENT, "time_s": item.repetition.decided_s, "answer": answer}
     raise InputError(f"A {type(item).__name__} is judged by nobody.")
 
 
