@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 from kafka import KafkaProducer
+from kafka.errors import KafkaError
 
 from services.common.kafka.clients import KafkaConfig, make_producer
 from services.common.kafka.messages import Headers
@@ -25,7 +26,11 @@ class Publisher:
         self._config = config
         timeout_ms = int(deadline_s * 1000)
         self._producer: KafkaProducer = make_producer(
-            config, request_timeout_ms=timeout_ms, delivery_timeout_ms=timeout_ms, max_block_ms=timeout_ms
+            config,
+            request_timeout_ms=timeout_ms,
+            delivery_timeout_ms=timeout_ms,
+            max_block_ms=timeout_ms,
+            bootstrap_timeout_ms=timeout_ms,
         )
         self._lock = threading.Lock()
         self._lost = 0
@@ -65,6 +70,14 @@ class Publisher:
     def close(self, timeout_s: float = 5.0) -> None:
         """Wait for what is under way, at most ``timeout_s``."""
         self._producer.close(timeout=timeout_s)
+
+    def discard(self) -> None:
+        """Close at once; what is under way is given up."""
+        try:
+            self._producer.close(timeout=0)
+        except KafkaError:
+            self._producer._sender.force_close()
+            self._producer._closed = True
 
     def _failed(self, error: BaseException) -> None:
         with self._lock:

@@ -21,7 +21,7 @@ from services.ingest.adapters.streams_codec import event_record, state_record
 from services.ingest.core.session import FilePosition
 from services.ingest.core.streams import Counters, StreamEvent
 
-_MOST_FRAMES: Final = 256
+MOST_FRAMES: Final = 256
 _MOST_BYTES: Final = 8 << 20
 """Of one transaction."""
 _MOST_WAITING: Final = 50_000
@@ -68,10 +68,10 @@ class _State:
 
 
 class Outbox:
-    """Used by the service's loop. ``topic``: ``streams.v1`` with its prefix."""
+    """Used by the service's loop. ``topic``: ``streams.v1`` with its prefix; ``most_frames``: of one batch."""
 
-    def __init__(self, topic: str, metrics: RunnerMetrics) -> None:
-        self._topic, self._metrics = topic, metrics
+    def __init__(self, topic: str, metrics: RunnerMetrics, most_frames: int = MOST_FRAMES) -> None:
+        self._topic, self._metrics, self._most_frames = topic, metrics, most_frames
         self._waiting: deque[_Entry] = deque()
         self._taken: list[_Entry] = []
         self._homes: dict[str, _Home] = {}
@@ -164,7 +164,7 @@ class Outbox:
             if entry.frame is not None:  # what follows a frame goes with it: a file's end and its mark are one
                 frames += 1
                 size += len(entry.frame.jpeg)
-                if frames > 1 and (frames > _MOST_FRAMES or size > _MOST_BYTES):
+                if frames > 1 and (frames > self._most_frames or size > _MOST_BYTES):
                     break
             self._taken.append(self._waiting.popleft())
             self._apply(entry)

@@ -21,7 +21,7 @@ from services.common.telemetry.tracing import Tracing
 from services.common.types import StreamKey
 from services.ingest.adapters.committer import Committer
 from services.ingest.adapters.downstream import Downstream
-from services.ingest.adapters.kafka_live import DEADLINE_S, LiveOut
+from services.ingest.adapters.kafka_live import LiveOut, connect
 from services.ingest.adapters.kafka_sink import Ahead, KafkaSink
 from services.ingest.adapters.outbox import Outbox
 from services.ingest.adapters.stream_status import FrameCost, StreamStatus, Tuning
@@ -70,7 +70,7 @@ class Ingest:
         self._crashed: list[tuple[str, BaseException]] = []
         self._alive_s = time.monotonic()
         self._planned_s = self._reported_s = self._refreshed_s = self._looked_s = 0.0
-        self._starting: str | None = "it has not begun"
+        self._starting: str | None = f"Kafka at {kafka.bootstrap} has not answered yet"
 
     @property
     def alive_s(self) -> float:
@@ -88,7 +88,12 @@ class Ingest:
         publisher = self._connect(stop)
         if publisher is None:
             return
-        live = LiveOut(publisher, self._metrics, lambda key, frames: streams.undelivered(key, frames))
+        live = LiveOut(
+            publisher,
+            lambda: connect(self._kafka),
+            self._metrics,
+            lambda key, frames: streams.undelivered(key, frames),
+        )
         sink = KafkaSink(live, self._outbox, self._downstream, self._tracing, self._ahead)
         streams = Supervisor(sink, tuning=self._tuning, observe=self._observe, check=self._check)
         directory = Directory(streams, sink, self._outbox, self._metrics)
@@ -113,12 +118,10 @@ class Ingest:
 
     def _connect(self, stop: threading.Event) -> Publisher | None:
         """Wait for Kafka, however long it takes; None = stopped."""
-        publisher: Publisher | None = None
         while not stop.is_set():
             self._alive_s = time.monotonic()
             try:
-                publisher = publisher or Publisher(self._kafka, DEADLINE_S)
-                publisher.know(topics.FRAMES_LIVE)
+                publisher = connect(self._kafka)
             except (KafkaError, AssertionError) as error:
                 self._starting = f"Kafka at {self._kafka.bootstrap} is not there, or not set up ({error!r})"
                 log.warning("waiting for Kafka", bootstrap=self._kafka.bootstrap, error=repr(error))
@@ -126,8 +129,6 @@ class Ingest:
                 continue
             self._starting = None
             return publisher
-        if publisher is not None:
-            publisher.close(0.0)
         return None
 
     def _start(self, name: str, work: Callable[[threading.Event], None]) -> None:
