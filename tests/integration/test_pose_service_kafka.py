@@ -55,12 +55,12 @@ def start(kafka_config: KafkaConfig) -> Iterator[Start]:
 
 
 def samples(port: int, name: str) -> dict[tuple[str, ...], float]:
-    """Values of one metric, by the values of its labels."""
+    """Values of one metric, by the values of its labels (in the order of the labels' names)."""
     found = {}
     for family in text_string_to_metric_families(get(port, "/metrics")[1]):
         for sample in family.samples:
             if sample.name == f"formcheck_pose_{name}":
-                found[tuple(sample.labels.values())] = sample.value
+                found[tuple(value for _, value in sorted(sample.labels.items()))] = sample.value
     return found
 
 
@@ -195,13 +195,15 @@ def test_while_triton_hangs_or_is_gone_files_wait_and_cameras_skip(
         wait_for(lambda: ready(port), 60, "ready")
 
         def skipped() -> Counter[str]:
-            return Counter({labels[-1]: int(n) for labels, n in samples(port, "skipped_frames_total").items()})
+            found = samples(port, "skipped_frames_total").items()
+            return Counter({reason: int(n) for (reason, _, _), n in found})
 
         with camera.running():
             wait_for(lambda: len(reader.read()) >= 5, 30, "the camera's poses")
             os.kill(server.pid, signal.SIGSTOP)
             try:
-                wait_for(lambda: skipped()["TRITON_SLOW"] >= 1 and not ready(port), 30, "it is noticed")
+                wait_for(lambda: skipped()["TRITON_SLOW"] + skipped()["TRITON_UNAVAILABLE"] >= 1, 30, "it is noticed")
+                wait_for(lambda: not ready(port), 30, "it is said")
             finally:
                 os.kill(server.pid, signal.SIGCONT)
             wait_for(lambda: ready(port), 30, "ready again")
@@ -209,7 +211,8 @@ def test_while_triton_hangs_or_is_gone_files_wait_and_cameras_skip(
             write(kafka_config, topics.FRAMES_FILE, in_turn(files))
             wait_for(lambda: sum(r.key in want for r in reader.read()) >= 20, 30, "the files' poses")
             server.kill()
-            wait_for(lambda: skipped()["TRITON_UNAVAILABLE"] >= 10, 30, "the camera skips")
+            before = skipped()["TRITON_UNAVAILABLE"]
+            wait_for(lambda: skipped()["TRITON_UNAVAILABLE"] >= before + 5, 30, "the camera skips")
             checks = json.loads(get(port, "/readyz")[1])["checks"]
             assert checks["inference"] == f"Triton at {server.grpc_target} does not answer"
             assert checks["kafka"] == "ok"
@@ -226,14 +229,22 @@ def test_while_triton_hangs_or_is_gone_files_wait_and_cameras_skip(
             wait_for(lambda: marks(reader.read()) == 2, 60, "the files end")
             shown = sum(r.key not in want for r in reader.read())
             wait_for(lambda: sum(r.key not in want for r in reader.read()) >= shown + 3, 30, "the camera's poses")
-        wait_for(lambda: not any(samples(port, "lag_records").values()), 30, "no lag")
+
+        def accounted() -> int:
+            return sum(r.key not in want for r in reader.read()) + sum(skipped().values())
+
+        wait_for(lambda: accounted() >= camera.sent, 30, "every frame is shown or counted")
         got = values_by_key(reader.read_to_end())
         assert {key: got[key] for key in want} == want, "nothing of the files is lost or doubled"
         sequences = [decode(r).sequence for r in reader.records if r.key == b"gym/camera"]
         assert sequences == sorted(set(sequences))
-        assert len(sequences) + sum(skipped().values()) == camera.sent, "every frame is shown or counted"
-        assert set(skipped()) <= {"STALE", "TRITON_SLOW", "TRITON_UNAVAILABLE"}
+        counted = skipped()
+        assert set(counted) <= {"STALE", "TRITON_SLOW", "TRITON_UNAVAILABLE"}
     drained(service)
-    told = service.events()
-    assert told.count("inference is away: live frames are skipped, files wait") == 2, "once for each outage"
-    assert told.count("inference answers") == 3
+    kafka = [line for line in service.lines if line["logger"].startswith("services.common.kafka.")]
+    if all(line["level"] == "info" for line in kafka):  # else what had to be done twice is counted twice
+        assert len(sequences) + sum(counted.values()) == camera.sent
+    told = [event for event in service.events() if event.startswith("inference")]
+    away, back = "inference is away: live frames are skipped, files wait", "inference answers"
+    assert told.count(away) >= 2
+    assert told == [back, *[away, back] * told.count(away)], "once for each outage"

@@ -59,6 +59,7 @@ class Moody:
     real: BatchingOnnxBackend
     mood: Callable[[], FormcheckError] | None = None
     asked: int = 0
+    checks: int = 0
     at_once: int = 0
     most: int = 0
 
@@ -75,6 +76,7 @@ class Moody:
             self.at_once -= 1
 
     async def check(self, *, deadline_s: float = 1.0) -> None:
+        self.checks += 1
         if self.mood is not None:
             raise self.mood()
 
@@ -275,15 +277,19 @@ def test_a_camera_skips_what_takes_too_long_and_a_busy_backend_is_not_taken_for_
     frames = jpeg_frames(KEYS[0], 4)
     with a_world(topics.FRAMES_LIVE) as (world, moody):
         engine = engine_of(world)
+        checks = moody.checks
         moody.mood = lambda: (engine.availability.answered(), LateError("late"))[1]  # others are answered meanwhile
         world.feed(frames[0])
         world.run()
+        assert world.told.skips == [("camera-0", SLOW)]
+        world.until(lambda: moody.checks >= checks + 2)
         assert engine.availability.up
         moody.mood = lambda: LateError("late")
+        world.until(lambda: not engine.availability.up)
+        assert engine.availability.unready() == "Triton at nowhere:1 does not answer"
         world.feed(frames[1])
         world.run()
-        assert world.told.skips == [("camera-0", SLOW)] * 2
-        assert engine.availability.unready() == "Triton at nowhere:1 does not answer"
+        assert world.told.skips[1:] == [("camera-0", UNAVAILABLE)]
 
 
 @pytest.mark.parametrize(

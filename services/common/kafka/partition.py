@@ -184,11 +184,11 @@ class PartitionWork:
                 record = Record(self.topic, self.partition, max(self.position, self.quiet_until), lane.key, None)
                 self._start(lane, self._end_of(lane, record))
 
-    def drop(self) -> None:
-        """The partition is another replica's now: what comes of work in flight is ignored."""
+    def drop(self, ours: bool = False) -> None:
+        """What comes of work in flight is ignored: the partition is another replica's now, or (``ours``) read anew."""
         self.alive = False
         self.rest()
-        for lane in self._lanes.values():
+        for lane in self._lanes.values() if not ours else ():
             if lane.processor is not None and lane.stream is not None:
                 self._metrics.stream_ended(lane.stream)
 

@@ -343,12 +343,14 @@ class Runner:
         assert self._consumer is not None
         assert self._restorer is not None
         ours = [tp for tp in partitions if tp in self._consumer.assignment()]
-        self._forget(list(partitions))
+        self._forget(ours, ours=True)
+        self._forget([tp for tp in partitions if tp not in ours])
         for tp in ours:
             self._consumer.pause(tp)
         self._restorer.begin(ours)
 
-    def _forget(self, partitions: Iterable[TopicPartition]) -> None:
+    def _forget(self, partitions: Iterable[TopicPartition], ours: bool = False) -> None:
+        """``ours``: they come back at once."""
         assert self._restorer is not None
         gone = list(partitions)
         self._restorer.forget(gone)
@@ -357,7 +359,7 @@ class Runner:
             self._replaying.pop(tp, None)
             part = self._parts.pop(tp, None)
             if part is not None:
-                part.drop()
+                part.drop(ours)
 
     # -- rebalances (on the client's thread, while ours waits for it) -----------------------------------------------
 

@@ -50,12 +50,10 @@ class Availability:
     def answered(self) -> None:
         self._answered_s = time.monotonic()
 
-    def failed(self, error: FormcheckError, asked_s: float) -> None:
-        """A request begun at ``asked_s`` was in vain. One that is late while others are answered means a busy
-        backend, not one that is gone."""
-        if isinstance(error, LateError) and self._answered_s > asked_s:
-            return
-        self._gone(error)
+    def failed(self, error: FormcheckError) -> None:
+        """A request was in vain. Of one that was only late nothing is concluded, but a look is taken."""
+        if not isinstance(error, LateError):
+            self._gone(error)
         self._doubt.set()
 
     async def watch(self) -> None:
@@ -65,7 +63,8 @@ class Availability:
             try:
                 await self._backend.check(deadline_s=PROBE_S)
             except Exception as error:  # whatever it is, the next look may go better
-                if not (self.up and isinstance(error, LateError) and self._answered_s > asked_s):
+                busy = isinstance(error, LateError) and self._answered_s > asked_s  # others are answered meanwhile
+                if not (self.up and busy):
                     self._gone(error)
             else:
                 self._there()

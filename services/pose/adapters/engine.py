@@ -6,7 +6,6 @@ is applied there) → its future is done, which the runner hears of. Nobody wait
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -130,11 +129,10 @@ class Engine:
                 if live:
                     raise SkippedError(UNAVAILABLE)
                 await self.availability.wait()
-            asked_s = time.monotonic()
             try:
                 outputs = await self._ask(plan.batches, deadline_s)
             except (UnavailableError, NotServedError) as error:
-                self.availability.failed(error, asked_s)
+                self.availability.failed(error)
                 if live:
                     raise SkippedError(SLOW if isinstance(error, LateError) else UNAVAILABLE) from error
             else:
