@@ -44,11 +44,14 @@ class Committer:
 
     Args:
         group: the membership to commit with, as it is now; None while there is none.
+        judged: is told the error of a commit that was refused, or None of one that was taken.
     """
 
     def __init__(
-        self, config: KafkaConfig, name: str, group: Callable[[], ConsumerGroupMetadata | None], metrics: RunnerMetrics
-    ) -> None:
+        self, config: KafkaConfig, name: str, group: Callable[[], ConsumerGroupMetadata | None],
+        judged: Callable[[BaseException | None], None], metrics: RunnerMetrics,
+    ) -> None:  # fmt: skip
+        self._judged = judged
         self._config, self._group_name, self._group, self._metrics = config, config.topic(name), group, metrics
         self._transactions = Transactions(config, f"{name}-{config.instance}")
         self._given: SimpleQueue[Batch] = SimpleQueue()
@@ -116,7 +119,10 @@ class Committer:
         except TransactionAbortedError as error:
             self._say(error)
             self._metrics.transaction(time.monotonic() - began_s, len(batch.records), "aborted")
+            if error.__cause__ is not None:
+                self._judged(error.__cause__)
             return self._fate(batch, name, stop)
+        self._judged(None)
         self._metrics.transaction(time.monotonic() - began_s, len(batch.records), "committed")
         return True
 

@@ -60,7 +60,7 @@ class Ingest:
         self._kafka, self._metrics, self._tracing = kafka, metrics, tracing
         self._tuning, self._check, self._ahead = tuning, check, ahead
         self._wanted = Wanted(kafka, metrics, defaults)
-        self._committer = Committer(kafka, GROUP, self._wanted.group, metrics)
+        self._committer = Committer(kafka, GROUP, self._wanted.group, self._wanted.judged, metrics)
         self._downstream = Downstream(kafka)
         self._outbox = Outbox(kafka.topic(topics.STREAMS), metrics)
         self._meters: dict[int, BehindMeter] = {}

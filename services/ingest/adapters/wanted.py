@@ -19,7 +19,8 @@ from kafka.structs import ConsumerGroupMetadata
 
 from services.common import topics
 from services.common.errors import FormcheckError
-from services.common.kafka.clients import KafkaConfig, make_consumer, subscribe
+from services.common.kafka.clients import KafkaConfig
+from services.common.kafka.membership import Membership
 from services.common.kafka.messages import Record
 from services.common.kafka.plan import Restored
 from services.common.kafka.restore import Restorer
@@ -97,6 +98,7 @@ class Wanted:
         self._topic = config.topic(topics.STREAMS)
         self._news: SimpleQueue[News] = SimpleQueue()
         self._parts: dict[TopicPartition, _Part] = {}
+        self._member = Membership(config, GROUP, [self._topic], _Listener(self))
         self._consumer: KafkaConsumer | None = None
         self._restorer: Restorer | None = None
         self._group: ConsumerGroupMetadata | None = None
@@ -111,6 +113,13 @@ class Wanted:
         """The membership, as of the last poll."""
         return self._group
 
+    def judged(self, refused: BaseException | None) -> None:
+        """What became of a commit with ``group``: a member whose commits are refused is none any more."""
+        if refused is None:
+            self._member.committed()
+        else:
+            self._member.refused(refused)
+
     def take(self) -> News | None:
         try:
             return self._news.get_nowait()
@@ -121,16 +130,16 @@ class Wanted:
         """The thread. Raises: ConfigError: a topic is missing. KafkaError: Kafka refuses for good."""
         while not stop.is_set() and self._consumer is None:
             try:
-                self._consumer = make_consumer(self._config, group=GROUP)
+                self._join()
             except KafkaError as error:
                 self._unready = f"Kafka at {self._config.bootstrap} does not answer ({type(error).__name__})"
                 stop.wait(_AGAIN_S)
-        if self._consumer is None:
+        if self._consumer is None or self._restorer is None:
             return
-        self._restorer = Restorer(self._config, self._consumer, topics.INGEST_STATE)
         try:
-            subscribe(self._consumer, [self._topic], _Listener(self))
             while not stop.is_set():
+                if why := self._member.lost():
+                    self._renew(why)
                 self._turn()
         finally:
             self._unready, self._leaving = "it has ended", True
@@ -138,6 +147,26 @@ class Wanted:
                 self._consumer.close(timeout_ms=2000)  # leaves the group: others take the streams at once
             with suppress(KafkaError, OSError):
                 self._restorer.close()
+
+    def _join(self) -> None:
+        """Raises: KafkaError: nobody answers. ConfigError: a topic is missing."""
+        before = self._restorer
+        self._consumer = self._member.join()
+        self._restorer = Restorer(self._config, self._consumer, topics.INGEST_STATE)
+        if before is not None:
+            before.close()
+
+    def _renew(self, why: str) -> None:
+        """The group, or the client, has forgotten this member: others may have its streams already."""
+        log.warning("this member of the group '%s' is taken for dead (%s) and replaced", GROUP, why)
+        self._revoked(list(self._parts))
+        try:
+            self._join()
+        except (KafkaError, FormcheckError) as error:
+            log.warning("joining again: %r", error)
+            assert self._consumer is not None
+            assert self._restorer is not None
+            self._restorer.begin(self._consumer.assignment())
 
     def _turn(self) -> None:
         assert self._consumer is not None
