@@ -5,6 +5,7 @@ ASGI or WSGI application can hand the three paths on to it.
 """
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -120,6 +121,8 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def server_bind(self) -> None:
         # WSGIServer's own looks up the host's name in DNS, which can take seconds.
+        # Connections of a predecessor that was killed linger; they must not keep its successor from the port.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])

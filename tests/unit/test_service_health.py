@@ -121,3 +121,18 @@ def test_it_listens_on_loopback_only(server: HealthServer) -> None:
         pass
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.2", server.port), 2)
+
+
+def test_connections_that_linger_do_not_keep_a_successor_from_the_port(health: Health) -> None:
+    server = HealthServer(health, "127.0.0.1", 0)
+    server.start()
+    port = server.port
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as caller:
+        caller.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        while caller.recv(4096):  # the server closes first: its side stays in TIME_WAIT
+            pass
+    server.close()
+    successor = HealthServer(health, "127.0.0.1", port)
+    successor.start()
+    assert _ask(successor, "/healthz")[0] == 200
+    successor.close()
