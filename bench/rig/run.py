@@ -180,14 +180,11 @@ class Rig:
             timeout_s * self.patience, "poses of all streams again", streams.since,
         )  # fmt: skip
         found = _first_after(log, streams, since_unix_s)
-        back_s = max(found[name] for name in streams.names)
-        began_s = time.time()
         while (lag := self.lag()) > LAG_MOST:
             if time.monotonic() > deadline_s:
                 raise FormcheckError(f"The stages behind pose lag by {lag:.0f} records after {timeout_s:.0f} s.")
-            time.sleep(0.2)
-        now_s = time.time()
-        return max(back_s, now_s) if now_s - began_s > 0.5 else back_s
+            time.sleep(0.1)
+        return max(*(found[name] for name in streams.names), time.time())
 
     def lag(self) -> float:
         """Records that segment and errors have not committed; infinite while one of them does not answer."""
