@@ -108,6 +108,20 @@ def test_streaming_resampling_equals_whole(seed: int, fps: float) -> None:
         np.testing.assert_allclose(got[seen], want[i][seen], atol=0.05)
 
 
+@given(st.integers(0, 10_000), st.sampled_from([5.0, 10.0, 12.5, 25.0]))
+@settings(max_examples=60, deadline=None)
+def test_one_tick_alone_is_bridged_as_among_others(seed: int, fps: float) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 12))
+    times = np.arange(n) / fps if seed % 2 else np.sort(rng.uniform(0, n / fps, n))
+    keypoints = rng.uniform(0, 600, (n, 17, 2)).astype(np.float32)
+    scores = rng.choice(np.array([0.1, 0.5, 0.9], np.float32), (n, 17))
+    tick = int(rng.integers(0, 12)) * TICK_S
+    alone, among = (resample(times, keypoints, scores, np.full(count, tick)) for count in (1, 2))
+    np.testing.assert_allclose(alone[1][0], among[1][0], atol=1e-5)
+    np.testing.assert_allclose(alone[0][0], among[0][0], atol=1e-2)
+
+
 def test_moving_joint_is_interpolated_linearly() -> None:
     times = np.arange(30) / 10.0
     keypoints = np.repeat((times * 100)[:, None, None], 17, axis=1).repeat(2, axis=2).astype(np.float32)
