@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +289,36 @@ def test_mpeg_ts_over_http_is_read_as_a_camera(
     lost = next(e for e in sink.events["gym/one"] if e.target is StreamState.LOST)
     assert lost.reason in ("eof", "broken"), lost.detail  # FFmpeg calls a server that hangs up an input error
     assert len({f.stream for f in sink.frames["gym/one"]}) == 1
+
+
+def test_hls_is_read_as_a_camera_at_its_own_pace(
+    supervisor: Supervisor, sink: Recorder, clip: Path, tmp_path: Path
+) -> None:
+    """Segments of a second come as they are made; a reader of whole segments is paced by their timestamps."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", clip, "-c", "copy", "-f", "hls",
+               "-hls_time", "1", "-hls_list_size", "4", "-hls_flags", "delete_segments",
+               tmp_path / "live.m3u8"]  # fmt: skip
+    handler = partial(_Quiet, directory=str(tmp_path))
+    with subprocess.Popen(command) as maker, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            wait(supervisor, lambda: len(list(tmp_path.glob("*.ts"))) >= 3)
+            supervisor.apply(camera(f"http://127.0.0.1:{server.server_port}/live.m3u8"))
+            wait(supervisor, lambda: len(sink.frames["gym/one"]) >= 30)
+        finally:
+            maker.kill()
+            server.shutdown()
+    assert supervisor.status()[0].source["format"] == "hls"
+    times_s = np.array([f.time_s for f in sink.frames["gym/one"]])
+    arrivals_s = np.array(sink.arrivals["gym/one"])
+    assert np.median(np.diff(times_s)) == pytest.approx(0.1, abs=0.03)
+    assert arrivals_s[-1] - arrivals_s[5] > 0.7 * (times_s[-1] - times_s[5]), "not a segment at a time"
+    assert len({f.stream for f in sink.frames["gym/one"]}) == 1
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Not a word."""
 
 
 def test_another_replica_goes_on_with_the_session(sink: Recorder, cameras: TestCameras, factory: ReaderFactory) -> None:

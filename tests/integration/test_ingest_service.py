@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from kafka.partitioner import murmur2
 
 from services.common import topics
 from services.common.codec import EncodedFrame
@@ -193,15 +194,16 @@ def _write_bad(kafka: KafkaConfig) -> None:
 
 
 def test_two_replicas_share_the_cameras_and_one_takes_over_within_ten_seconds(
-    kafka_config: KafkaConfig, start: Start, reader: Reader, cameras: TestCameras
-) -> None:
-    names = _spread(4)
-    a = start(kafka_config, "a").ready()
+    kafka_config: KafkaConfig, start: Start, reader: Reader, cameras: TestCameras, clip: Path, whole: list,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    names, settings = _spread("cam", 4), {"FORMCHECK_INGEST_FILE_FOLDERS": str(clip.parent)}
+    a = start(kafka_config, "a", **settings).ready()
     for name, uri in zip(names, cameras.uris, strict=True):
         publish_spec(kafka_config, camera(uri, name))
     seen = reader(topics.FRAMES_LIVE)
     wait_for(lambda: all(seen.count(name) >= 3 for name in names), 60)
-    b = start(kafka_config, "b").ready()
+    b = start(kafka_config, "b", **settings).ready()
 
     def shared() -> bool:
         live = [_live(r) for r in (a, b)]
@@ -209,6 +211,11 @@ def test_two_replicas_share_the_cameras_and_one_takes_over_within_ten_seconds(
 
     wait_for(shared, 30, "both have cameras")
     orphans = _live(a)
+    file = next(name for name in _spread("clip", 4) if _partition(name) == _partition(orphans[0]))
+    request.addfinalizer(FollowingPose(kafka_config, fps=40).close)
+    files = reader(topics.FRAMES_FILE)
+    publish_spec(kafka_config, recording(clip, file))
+    wait_for(lambda: files.count(file) >= 100, 40)
     seen.read(to_end=True)
     sessions = {name: seen.frames[name][-1].stream.session_id for name in names}
     a.kill()
@@ -226,6 +233,9 @@ def test_two_replicas_share_the_cameras_and_one_takes_over_within_ten_seconds(
     assert max(gaps) < 12 * PATIENCE
     marks = [m for n in orphans for m in seen.marks[n] if m.kind is MarkKind.RESUMED]
     assert len(marks) >= len(orphans)
+    wait_for(lambda: files.ends(file), 40)
+    assert content(files.read(to_end=True).frames[file]) == whole, "a file that was half read goes on there, too"
+    assert states(kafka_config, file).count("connecting") == 2
     assert b.stop() < 10
 
 
@@ -234,15 +244,16 @@ def _live(replica: Replica) -> list[str]:
     return [name.removeprefix(prefix) for name in replica.metrics() if name.startswith(prefix)]
 
 
-def _spread(count: int) -> list[str]:
+def _spread(stem: str, count: int) -> list[str]:
     """Names whose streams lie in as many partitions as there are."""
-    from kafka.partitioner import murmur2
+    names = {_partition(name): name for name in (f"{stem}{i}" for i in range(100))}
+    assert len(names) == PARTITIONS
+    return list(names.values())[:count]
 
-    by_partition: dict[int, str] = {}
-    for i in range(100):
-        name = f"cam{i}"
-        by_partition.setdefault((murmur2(f"gym/{name}".encode()) & 0x7FFFFFFF) % PARTITIONS, name)
-    return list(by_partition.values())[:count]
+
+def _partition(name: str) -> int:
+    """As Kafka's clients choose it."""
+    return int(murmur2(f"gym/{name}".encode()) & 0x7FFFFFFF) % PARTITIONS
 
 
 def test_a_broker_that_is_away_costs_live_frames_that_are_counted_and_a_file_nothing(
