@@ -69,6 +69,7 @@ class Membership:
         """Why this member must be taken for dead; None: it lives, or is joining."""
         if self._consumer is None:
             return None
+        _remember_join(self._consumer)
         now_s, session_s = time.monotonic(), self._config.session_timeout_ms / 1000
         silent_s = _silent_s(self._consumer)
         if silent_s <= _SILENT_SESSIONS * session_s:
@@ -80,6 +81,19 @@ class Membership:
         if self._refusals >= _REFUSALS and now_s - self._joined_s > session_s:
             return f"its commits were refused {self._refusals} times"
         return None
+
+
+def _remember_join(consumer: KafkaConsumer) -> None:
+    """Keep a join that is under way from being forgotten; between any two polls.
+
+    The group's leader joins anew when the topics' metadata changed. If its poll's time ends while that is under way,
+    and the assignment that it makes meanwhile takes the change into account, kafka-python sees no more reason to join
+    and never takes the answer: no heartbeats from then on, every poll returns at once, nothing is told. A reason that
+    it is given stays until the join is complete. Looks into kafka-python's insides.
+    """
+    coordinator = consumer._coordinator
+    if coordinator.rejoining and not coordinator.rejoin_needed:
+        coordinator.request_rejoin()
 
 
 def _silent_s(consumer: KafkaConsumer) -> float:
