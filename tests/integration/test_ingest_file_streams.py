@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.common.codec import EncodedFrame
-from services.common.jpeg import decode_jpeg, encode_jpeg
+from services.common.errors import InputError
+from services.common.jpeg import MOST_BYTES, decode_jpeg, encode_jpeg
 from services.common.processor import MarkKind
 from services.ingest.adapters import file_reader
 from services.ingest.adapters.file_reader import FileReader
@@ -180,3 +181,13 @@ def test_jpeg_keeps_the_picture() -> None:
     back = decode_jpeg(encode_jpeg(image))
     assert back.shape == image.shape
     assert np.abs(back.astype(int) - image.astype(int)).mean() < 3
+
+
+def test_a_jpeg_always_fits_a_record_of_kafka() -> None:
+    import numpy as np
+
+    noise = np.random.default_rng(1).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+    assert 500_000 < len(encode_jpeg(noise)) <= MOST_BYTES
+    assert decode_jpeg(encode_jpeg(noise)).shape == noise.shape
+    with pytest.raises(InputError, match="short_side_px"):
+        encode_jpeg(np.tile(noise, (4, 4, 1)))

@@ -21,10 +21,12 @@ from services.common.kafka.clients import KafkaConfig, make_admin
 from services.common.kafka.outgoing import Outgoing
 from services.common.kafka.transactions import TransactionAbortedError, Transactions
 from services.common.metrics_protocol import RunnerMetrics
+from services.ingest.adapters.within import within
 
 log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 0.3
+_PATIENCE_S: Final = 10.0
 _WAIT_S: Final = 0.1
 _SAY_S: Final = 10.0
 
@@ -134,16 +136,19 @@ class Committer:
         while True:
             if self._open():
                 try:
-                    if self._admin is None:
-                        self._admin = make_admin(self._config.bootstrap)
-                    wanted = list(batch.offsets)
-                    held = self._admin.list_group_offsets({self._group_name: wanted})[self._group_name]
-                    return any(held[tp].metadata == name for tp in wanted if tp in held)
+                    return within(_PATIENCE_S, lambda: self._is_named(batch, name))
                 except (KafkaError, KeyError) as error:
                     self._say(error)
                     self._drop_admin()
             if stop.wait(_PAUSE_S):
                 return None
+
+    def _is_named(self, batch: Batch, name: str) -> bool:
+        if self._admin is None:
+            self._admin = make_admin(self._config.bootstrap)
+        wanted = list(batch.offsets)
+        held = self._admin.list_group_offsets({self._group_name: wanted})[self._group_name]
+        return any(held[tp].metadata == name for tp in wanted if tp in held)
 
     def _say(self, error: BaseException) -> None:
         if time.monotonic() - self._said_s > _SAY_S:
@@ -151,10 +156,10 @@ class Committer:
             log.warning("what is transactional waits: %s", error)
 
     def _drop_admin(self) -> None:
-        if self._admin is not None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
             with suppress(KafkaError, OSError):
-                self._admin.close()
-            self._admin = None
+                within(1.0, admin.close)
 
     def _close(self) -> None:
         self._drop_admin()

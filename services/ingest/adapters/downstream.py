@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from kafka import KafkaAdminClient, TopicPartition
@@ -15,11 +16,13 @@ from kafka.errors import KafkaError
 from services.common import topics
 from services.common.kafka.admin import begin_offsets, end_offsets
 from services.common.kafka.clients import KafkaConfig, make_admin
+from services.ingest.adapters.within import within
 
 log = logging.getLogger(__name__)
 
 GROUP: Final = "pose"
 _EVERY_S: Final = 0.25
+_PATIENCE_S: Final = 10.0
 _STALE_S: Final = 5.0
 _SAY_S: Final = 10.0
 _LONG: Final = 32
@@ -74,7 +77,7 @@ class Downstream:
             if not partitions:
                 continue
             try:
-                self.look = self._ask(partitions)
+                self.look = within(_PATIENCE_S, partial(self._ask, partitions))
             except (KafkaError, KeyError) as error:
                 if time.monotonic() - self._said_s > _SAY_S:
                     self._said_s = time.monotonic()
@@ -106,7 +109,7 @@ class Downstream:
         )
 
     def _drop(self) -> None:
-        if self._admin is not None:
+        admin, self._admin = self._admin, None
+        if admin is not None:
             with suppress(KafkaError, OSError):
-                self._admin.close()
-            self._admin = None
+                within(1.0, admin.close)
