@@ -35,7 +35,7 @@ from services.local.stack.kafka import KafkaCluster
 from services.local.stack.triton import TritonServer
 from services.pose.adapters import triton_wire
 from services.pose.adapters.availability import Availability
-from services.pose.adapters.calls import AsyncPoseBackend
+from services.pose.adapters.calls import AsyncPoseBackend, Call
 from services.pose.adapters.engine import Engine
 from services.pose.adapters.onnx import OnnxBackend
 from services.pose.adapters.onnx_batches import BatchingOnnxBackend
@@ -102,9 +102,15 @@ class Ends:
 
 
 def run_stage(
-    config: KafkaConfig, backend: AsyncPoseBackend, loop: LoopThread, count: int, in_flight: int, pids: dict[str, int]
+    config: KafkaConfig,
+    backend: AsyncPoseBackend,
+    loop: LoopThread,
+    metrics: ServiceMetrics,
+    count: int,
+    in_flight: int,
+    pids: dict[str, int],
 ) -> None:
-    metrics, ends = ServiceMetrics("pose"), Ends()
+    ends = Ends()
     engine = Engine(
         MOVENET, backend, Availability(backend, "backend", metrics.backend_up), loop, in_flight=metrics.in_flight_crops
     )
@@ -114,11 +120,11 @@ def run_stage(
     runner = Runner(stage, config, metrics)
     thread = threading.Thread(target=runner.run, name="runner")
     thread.start()
-    while ends.poses == 0:
+    while ends.poses < count // 3:  # a broker that has just begun is still compiling itself
         time.sleep(0.002)
     first, began_s, before = ends.poses, time.perf_counter(), {name: cpu_of(pid) for name, pid in pids.items()}
     threads, own = cpu_of_threads(), time.process_time()
-    while ends.poses < count - 1:
+    while ends.poses < count:
         time.sleep(0.02)
     took_s, frames = time.perf_counter() - began_s, ends.poses - first
     own = time.process_time() - own
@@ -218,7 +224,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="formcheck-bench-") as folder:
         home = Path(folder)
         generate.write(home / "models", [MOVENET], threads=1)
-        loop = LoopThread("loop")
+        loop, metrics = LoopThread("loop"), ServiceMetrics("pose")
+
+        def observe(call: Call) -> None:
+            metrics.inference(call.crops, call.took_s)
+
         with KafkaCluster(home / "kafka") as kafka, TritonServer(home / "models") as triton:
             kafka.create_topics()
             config = KafkaConfig(kafka.bootstrap)
@@ -226,11 +236,11 @@ def main() -> None:
             pids = {"kafka": kafka.pid(0)}
             backend: AsyncPoseBackend
             if options.backend == "onnx":
-                backend = BatchingOnnxBackend(MOVENET, backend=network)
+                backend = BatchingOnnxBackend(MOVENET, backend=network, observe=observe)
             else:
-                backend = AsyncTritonBackend(triton.grpc_target, MOVENET, in_flight_max=64)
+                backend = AsyncTritonBackend(triton.grpc_target, MOVENET, in_flight_max=64, observe=observe)
                 pids |= {"triton": triton.pid} | {f"triton's network {i}": p for i, p in enumerate(triton.networks)}
-            run_stage(config, backend, loop, count, options.in_flight, pids)
+            run_stage(config, backend, loop, metrics, count, options.in_flight, pids)
         loop.close()
 
 
