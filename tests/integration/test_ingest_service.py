@@ -35,7 +35,7 @@ from services.local.stack.streams import (
     wanted_streams,
 )
 from tests.media import make_video
-from tests.support.ingest import FollowingPose, Frames, Replica, history, replicas, states
+from tests.support.ingest import FollowingPose, Frames, Replica, commit_as_pose, history, replicas, states
 from tests.support.kafka import PARTITIONS, PATIENCE, TopicReader, config_of, wait_for
 from tests.support.service_process import get
 
@@ -181,6 +181,13 @@ def test_what_is_wanted_is_followed_while_it_runs_and_bad_records_touch_nobody(
     assert got["formcheck_ingest_latency_seconds_count/frames.live.v1"] > 20
     assert "formcheck_ingest_camera_fps/two" not in got, "its series are gone"
     assert in_order(seen.frames["one"])
+
+    commit_as_pose(
+        kafka_config, topics.FRAMES_LIVE, 0
+    )  # a pose that lags: the camera's rate is lowered, and that is said
+    publish_spec(kafka_config, one)
+    wait_for(lambda: service.metrics().get("formcheck_ingest_skipped_frames_total/one/load", 0) > 5, 30)
+    assert any(line["event"] == "pose lags, rates are lowered" for line in service.lines())
     assert service.stop() < 10
     assert {line.get("stream_id") for line in service.lines() if line["event"] == "stream"} == {"one", "two"}
 

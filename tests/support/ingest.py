@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,15 @@ class FollowingPose:
     def close(self) -> None:
         self._stop.set()
         self._thread.join(10)
+
+
+def commit_as_pose(kafka: KafkaConfig, topic: str, offset: int) -> None:
+    """For every partition of a topic."""
+    with closing(make_consumer(kafka, group="pose")) as consumer:
+        name = kafka.topic(topic)
+        partitions = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name)]
+        consumer.assign(partitions)
+        consumer.commit({tp: OffsetAndMetadata(offset, "", -1) for tp in partitions})
 
 
 def history(kafka: KafkaConfig) -> dict[str, list[StreamEvent]]:
