@@ -46,6 +46,7 @@ SHARED_BYTES = 64 * 1024 * 1024
 USUAL = (f"/usr/lib/{sysconfig.get_config_var('MULTIARCH')}", "/usr/lib64")
 """Where the system's shared libraries are."""
 SHARED_MEMORY = Path("/dev/shm")
+_SHARED_PREFIX = "formcheck_triton_"
 
 
 class TritonError(FormcheckError):
@@ -93,7 +94,7 @@ class TritonServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._networks: set[int] = set()
         # The python backend's shared memory; its names tell whose leftovers to remove after a kill.
-        self._prefix = f"formcheck_triton_{os.getpid()}_{secrets.token_hex(4)}_"
+        self._prefix = f"{_SHARED_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
 
     @property
     def grpc_target(self) -> str:
@@ -123,6 +124,7 @@ class TritonServer:
         if self._process is not None:
             raise TritonError(f"Triton runs already, as process {self.pid}")
         home = ensure_server()
+        _sweep()
         with self.log.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal is for whoever stops it in order.
             self._process = subprocess.Popen(
@@ -215,6 +217,10 @@ class TritonServer:
         self._process = None
         self._networks = set()
         atexit.unregister(self.kill)
+        self.unlink_shared()
+
+    def unlink_shared(self) -> None:
+        """Removes what a server that somebody else has killed leaves in shared memory."""
         for left in SHARED_MEMORY.glob(f"{self._prefix}*"):
             left.unlink(missing_ok=True)
 
@@ -277,6 +283,14 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):  # a thread may end meanwhile
             found += map(int, (task / "children").read_text().split())
     return found
+
+
+def _sweep() -> None:
+    """Remove the shared memory of servers whose owner is no more: killed with them, it could not do so."""
+    for left in SHARED_MEMORY.glob(f"{_SHARED_PREFIX}*"):
+        owner = left.name.removeprefix(_SHARED_PREFIX).split("_")[0]
+        if owner.isdigit() and not _lives(int(owner)):
+            left.unlink(missing_ok=True)
 
 
 def _lives(pid: int) -> bool:

@@ -223,9 +223,7 @@ class Stack:
 
     def _start_prometheus(self, program: Path) -> None:
         port = self.ports.of("prometheus")
-        targets = {name: p.http_port for name, p in self.processes.items()}
-        triton_port = self.ports.of("triton.metrics") if self.triton is not None else None
-        prometheus.write_config(self.folder / "prometheus", targets, triton_port)
+        self._write_targets()
         command = prometheus.command(program, self.folder / "prometheus", port)
         made = StackProcess(
             "prometheus", command, env=self._marked(), log=self.logs / "prometheus.log", http_port=port, say=self._say
@@ -234,6 +232,11 @@ class Stack:
         made.start(again=self._again)
         with self._told("prometheus", lambda: f"http://{HOST}:{port}"):
             readiness.await_ready(made, READY_S, path="/-/ready")
+
+    def _write_targets(self) -> None:
+        targets = {name: p.http_port for name, p in self.processes.items() if name != "prometheus"}
+        triton_port = self.ports.of("triton.metrics") if self.triton is not None else None
+        prometheus.write_config(self.folder / "prometheus", targets, triton_port)
 
     def _marked(self) -> dict[str, str]:
         assert self._state is not None
@@ -299,6 +302,8 @@ class Stack:
         """SIGKILL to every process of the stack at once: for who will not wait for ``close``."""
         if self._state is not None:
             end_marked(self._state.run_id)
+        if self.triton is not None:
+            self.triton.unlink_shared()
 
     def __enter__(self) -> Self:
         self.start()
@@ -329,6 +334,8 @@ class Stack:
         """Start one that was stopped or killed, or a further replica ("pose.2"); seconds until it was ready."""
         if name not in self.processes:
             self._make_process(name, read_procfile())
+            if "prometheus" in self.processes:
+                self._write_targets()
         process = self.processes[name]
         process.start(again=self._again)
         return self.wait_ready(name, timeout_s)
