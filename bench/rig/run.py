@@ -29,6 +29,8 @@ FPS: Final = 10.0
 """Analysed of files and cameras."""
 SERVICES: Final = ("ingest", "pose", "segment", "errors")
 POSE_SKIPPED: Final = "formcheck_pose_skipped_frames_total"
+GAP_S: Final = 5.0
+"""On a machine that cannot keep up a camera's rate falls to a fifth, and what is stale is left out (and counted)."""
 LAG_MOST: Final = 64
 """Records: a stage that lags by no more has caught up."""
 _COUNTED_LAG_S: Final = 5.0
@@ -220,8 +222,8 @@ class Rig:
         )
         return [s for s in self.watch.read_to_end(60 * self.patience, streams.since) if s.name in set(names)]
 
-    def judge(self, streams: Streams, log: Sequence[Seen], *, gap_s: float = 2.0) -> list[Violation]:
-        """What the invariants say to it."""
+    def judge(self, streams: Streams, log: Sequence[Seen], *, gap_s: float = GAP_S) -> list[Violation]:
+        """What the invariants say to it. ``gap_s``: cameras' frames may be so far apart without an outage."""
         references = {
             name: Reference(self.references[clip]) for name, clip in streams.files.items() if clip in self.references
         }

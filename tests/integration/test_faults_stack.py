@@ -28,5 +28,5 @@ def test_services_killed_in_mid_set_lose_and_double_nothing(tmp_path: Path) -> N
             rig.wait_mid_set(streams)
             suffer(rig, HARMS[name], streams, random.Random(number))
             log = rig.finish(streams)
-            assert rig.judge(streams, log, gap_s=2.0 * PATIENCE) == [], name
+            assert rig.judge(streams, log) == [], name
             assert rig.watch.unreadable == []

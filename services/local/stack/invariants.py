@@ -27,8 +27,8 @@ from services.local.stack.seen import Answer, Kind, Seen
 TOPICS: Final = (FRAMES_FILE, FRAMES_LIVE, POSES, REPETITIONS, ASSESSMENTS, STREAM_EVENTS)
 """Those whose records are judged."""
 
-_ON_THEIR_WAY: Final = 8
-"""Frames that a camera's reader may hold when its counts are told."""
+_ON_THEIR_WAY: Final = 35
+"""A camera's reader tells its counts once a second: so many frames may come between two of them."""
 _FINAL: Final = (Status.CONFIRMED, Status.RETRACTED, Status.ATTEMPT)
 
 
