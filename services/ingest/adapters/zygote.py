@@ -58,7 +58,10 @@ def main(descriptor: int) -> None:
 
 def _serve(control: socket.socket, children: dict[int, int], others: tuple[socket.socket, ...]) -> bool:
     """One request; False = the service is gone."""
-    data, descriptors, _, _ = socket.recv_fds(control, _MOST_BYTES, 1)
+    try:
+        data, descriptors, _, _ = socket.recv_fds(control, _MOST_BYTES, 1)
+    except ConnectionResetError:  # it was killed with something unread
+        return False
     if not data:
         return False
     request = json.loads(data)
