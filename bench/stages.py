@@ -139,6 +139,8 @@ def measure(config: KafkaConfig, poses: list[PoseFrame], streams: int, seconds: 
         sent = feed(config, poses, streams, seconds)
         while any(s.value("lag_records") for s in services):
             time.sleep(0.5)
+            if time.monotonic() - began_s > 3 * seconds + 60:
+                raise SystemExit(f"Not done: lag {[(s.name, s.value('lag_records')) for s in services]}")
         took_s = time.monotonic() - began_s
         print(f"\n{streams} streams, {sent} messages in {took_s:.0f} s")
         for s in services:

@@ -1,7 +1,8 @@
 """One stream of one partition: its processor, what waits for it, and what of it is safe."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from services.common.errors import InputError
 from services.common.kafka.messages import Record
 from services.common.kafka.stage import StageSpan, StreamProcessor
 from services.common.processor import Mark
+from services.common.telemetry.logs import stream_context
 from services.common.types import StreamKey
 
 _ENDED_KEPT: Final = 4
@@ -28,6 +30,12 @@ class Input:
     room: bool = False
     started_s: float = 0.0
     span: StageSpan | None = None
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Log lines inside name the stream, and the trace if there is one."""
+        with stream_context(self.stream), self.span.active() if self.span is not None else nullcontext():
+            yield
 
 
 @dataclass(slots=True, eq=False)

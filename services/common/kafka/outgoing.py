@@ -1,9 +1,13 @@
 """Records on their way out."""
 
+import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from services.common.kafka.messages import Headers, Record, encode, stream_key, stream_of
+from services.common.kafka.messages import CAPTURED_HEADER, Headers, Record, encode, header, stream_key, stream_of
+from services.common.metrics_protocol import RunnerMetrics
 from services.common.topics import dlq
 
 _REASON_CHARS = 1000
@@ -38,3 +42,14 @@ def dead_letter(record: Record, error: Exception, stage: str) -> Outgoing:
     }
     headers = tuple((f"dlq.{name}", text.encode()) for name, text in told.items())
     return Outgoing(dlq(record.topic), record.key, record.value, record.headers + headers)
+
+
+def tell_committed(metrics: RunnerMetrics, records: Sequence[Outgoing], output: str) -> None:
+    """Count the records of a transaction that went through; those of ``output`` also by how old they are."""
+    now_s = time.time()
+    for topic, count in Counter(record.topic for record in records).items():
+        metrics.produced(topic, count)
+    for record in records:
+        captured = header(record.headers, CAPTURED_HEADER)
+        if captured is not None and record.topic == output:
+            metrics.latency(record.topic, now_s - float(captured))

@@ -8,9 +8,8 @@ committed ``replay_from``, skips what a stream's snapshot holds, and keeps quiet
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -34,7 +33,6 @@ from services.common.kafka.room import Room
 from services.common.kafka.stage import STALE, Outputs, SkippedError, Spans, Stage
 from services.common.metrics_protocol import RunnerMetrics
 from services.common.processor import Mark, MarkKind
-from services.common.telemetry.logs import stream_context
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +116,11 @@ class PartitionWork:
         """Something is completed and not committed."""
         return bool(self._outputs or self._dirty) or self._prefix() != self.quiet_until
 
+    @property
+    def urgent(self) -> bool:
+        """Something is to be published."""
+        return bool(self._outputs or self._unreadable)
+
     def accept(self, record: Record) -> None:
         """Take a record from the topic, in the order of offsets."""
         if record.offset < self.position:
@@ -164,7 +167,7 @@ class PartitionWork:
         if error is not None and not isinstance(error, Exception):
             raise error
         self._running -= 1
-        with _named(given):
+        with given.named():
             self._complete(lane, given, () if error else future.result(), error)
         self._advance(lane)
 
@@ -231,7 +234,7 @@ class PartitionWork:
         given.started_s = self._clock()
         if self._spans is not None and given.record.offset >= self.quiet_until:
             given.span = self._spans(self._stage.name, given.record.headers, given.stream)
-        with _named(given):
+        with given.named():
             self._work(lane, given)
 
     def _work(self, lane: Lane, given: Input) -> None:
@@ -389,10 +392,3 @@ class PartitionWork:
         for lane in plan.forgotten:
             self._ended.pop(lane.key, None)
             self._lanes.pop(lane.key, None)
-
-
-@contextmanager
-def _named(given: Input) -> Iterator[None]:
-    """Log lines inside name the stream, and the trace if there is one."""
-    with stream_context(given.stream), given.span.active() if given.span is not None else nullcontext():
-        yield

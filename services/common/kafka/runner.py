@@ -1,6 +1,6 @@
 """Drives one processor per stream between Kafka topics, with exactly-once effect (docs/decisions/0004).
 
-One thread, the one that calls ``run``, owns consumer and producer. It polls at least every 100 ms. The consumer's
+One thread, the one that calls ``run``, owns consumer and producer. It polls at least every 250 ms. The consumer's
 rebalance callbacks come on the client's own thread, but only while ``run``'s thread waits inside ``poll`` or ``close``.
 """
 
@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, Final
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -21,10 +21,11 @@ from services.common.errors import FormcheckError
 from services.common.kafka.clients import KafkaConfig
 from services.common.kafka.lane import Input, Lane
 from services.common.kafka.membership import Membership
-from services.common.kafka.messages import CAPTURED_HEADER, Record
-from services.common.kafka.outgoing import Outgoing
+from services.common.kafka.messages import Record
+from services.common.kafka.outgoing import tell_committed
 from services.common.kafka.partition import PartitionWork
 from services.common.kafka.plan import Restored
+from services.common.kafka.polling import POLL_S, PULSE_S, Poller, Rebalances
 from services.common.kafka.restore import Restorer
 from services.common.kafka.room import Room
 from services.common.kafka.stage import Outputs, Spans, Stage
@@ -33,9 +34,9 @@ from services.common.metrics_protocol import NO_METRICS, RunnerMetrics
 
 log = logging.getLogger(__name__)
 
-POLL_S: Final = 0.1
 _WORK_S: Final = 0.02  # between two polls
-_COMPLETION_S: Final = 0.005
+_QUIET_S: Final = 0.5
+"""Between transactions that publish nothing, only say how far the stage is: nobody waits for them."""
 _LAG_S: Final = 1.0
 _HOUSEKEEPING_S: Final = 10.0
 _ABORTS: Final = 10
@@ -44,7 +45,6 @@ thrown out, as a starved one is, learns of it with a heartbeat and joins again w
 refused."""
 _ABORTS_S: Final = 30.0
 _ABORT_PAUSE_S: Final = 0.1
-_TROUBLES: Final = 300
 _DRAIN_S: Final = 5.0
 
 _Done = tuple[PartitionWork, Lane, Input, Future[Outputs]]
@@ -72,7 +72,7 @@ class Runner:
         self._consumer: KafkaConsumer | None = None
         self._transactions = Transactions(config, f"{stage.name}-{config.instance}")
         topics = [config.topic(t) for t in stage.inputs]
-        self._member = Membership(config, stage.name, topics, _Listener(self))
+        self._member = Membership(config, stage.name, topics, Rebalances(self._assigned, self._revoked))
         self._restorer: Restorer | None = None
         self._parts: dict[TopicPartition, PartitionWork] = {}
         self._replaying: dict[TopicPartition, float] = {}
@@ -80,9 +80,9 @@ class Runner:
         self._rooms = {live: Room(stage.in_flight_max) for live in (True, False)}
         self._paused: set[TopicPartition] = set()
         self._stopping = threading.Event()
-        self._turn = 0
+        self._poller = Poller()
         self._planned_s = self._told_s = self._kept_house_s = 0.0
-        self._aborts = self._troubles = 0
+        self._aborts = 0
         self._aborting_s = 0.0  # since when they fail
         self._unready: str | None = "it has not begun"
         self._alive_s = time.monotonic()
@@ -151,7 +151,7 @@ class Runner:
         self._restore()
         self._settle()
         now_s = time.monotonic()
-        if now_s - self._planned_s >= self._stage.transaction_s:
+        if now_s >= self._due_s():
             self._commit(self._parts)
             self._planned_s = time.monotonic()
         self._press_back()
@@ -163,16 +163,25 @@ class Runner:
             for part in self._parts.values():
                 part.end_idle()
 
+    def _due_s(self) -> float:
+        """When the next transaction is (monotonic time)."""
+        urgent = any(p.urgent for p in self._parts.values())
+        return self._planned_s + (self._stage.transaction_s if urgent else max(self._stage.transaction_s, _QUIET_S))
+
     def _poll(self) -> None:
         assert self._consumer is not None
+        assert self._restorer is not None
         busy = any(not p.idle for p in self._parts.values())
         working = any(p.in_flight for p in self._parts.values())
-        wait_s = 0.0 if busy or working else POLL_S
-        if not busy and not working and any(p.unsaved for p in self._parts.values()):
-            wait_s = max(0.0, min(POLL_S, self._planned_s + self._stage.transaction_s - time.monotonic()))
-        if self._restorer is not None and self._restorer.busy:
-            wait_s = 0.0
-        for tp, records in self._polled(int(wait_s * 1000)).items():
+        rest_s, wait_s = self._poller.rest_s(), 0.0
+        if rest_s > 0 and not self._restorer.busy:
+            if busy or working:
+                return
+            time.sleep(rest_s)
+        if not (busy or working or self._restorer.busy):
+            unsaved = any(p.unsaved for p in self._parts.values())
+            wait_s = min(POLL_S, self._due_s() - time.monotonic()) if unsaved else POLL_S
+        for tp, records in self._poller.poll(self._consumer, wait_s).items():
             part = self._parts.get(tp)
             if part is None:
                 continue
@@ -181,21 +190,6 @@ class Runner:
                 headers = tuple((k, bytes(v or b"")) for k, v in r.headers)
                 part.accept(Record(topic, r.partition, r.offset, r.key, r.value, headers, r.timestamp))
             self._metrics.consumed(topic, len(records))
-
-    def _polled(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
-        """A poll whose troubles are overcome by polling again, unless they last."""
-        assert self._consumer is not None
-        try:
-            records: dict[TopicPartition, list[Any]] = self._consumer.poll(timeout_ms=timeout_ms)
-        except KafkaError as error:
-            self._troubles += 1
-            if self._troubles >= _TROUBLES:
-                raise
-            log.warning("poll: %r", error)
-            time.sleep(POLL_S)
-            return {}
-        self._troubles = 0
-        return records
 
     def _work(self, budget_s: float) -> None:
         """Begin what arrived, the partitions in turn; take what is done elsewhere."""
@@ -210,7 +204,7 @@ class Runner:
     def _take_completions(self, wait: bool) -> None:
         wait = wait and any(p.in_flight for p in self._parts.values())
         with suppress(queue.Empty):
-            part, lane, given, future = self._completions.get(block=wait, timeout=_COMPLETION_S if wait else None)
+            part, lane, given, future = self._completions.get(block=wait, timeout=PULSE_S if wait else None)
             while True:
                 part.completed(lane, given, future)
                 part, lane, given, future = self._completions.get_nowait()
@@ -307,21 +301,10 @@ class Runner:
         self._metrics.transaction(time.monotonic() - began_s, count, "committed")
         for tp, plan in plans.items():
             parts[tp].committed_plan(plan)
-        self._tell_outputs(outputs)
+        tell_committed(self._metrics, outputs, self._stage.output)
         if self._stage.published is not None:
             for item in [item for plan in plans.values() for item in plan.items]:
                 self._stage.published(item)
-
-    def _tell_outputs(self, outputs: list[Outgoing]) -> None:
-        counts: dict[str, int] = {}
-        now_s = time.time()
-        for record in outputs:
-            counts[record.topic] = counts.get(record.topic, 0) + 1
-            captured = next((v for k, v in record.headers if k == CAPTURED_HEADER), None)
-            if captured is not None and record.topic == self._stage.output:
-                self._metrics.latency(record.topic, now_s - float(captured))
-        for topic, count in counts.items():
-            self._metrics.produced(topic, count)
 
     def _aborted(self, error: TransactionAbortedError) -> None:
         self._aborts += 1
@@ -409,19 +392,3 @@ class Runner:
                 close()
             except (KafkaError, OSError) as error:
                 log.warning("closing: %r", error)
-
-
-class _Listener(ConsumerRebalanceListener):
-    """Hands the client's callbacks on; they must not raise."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-
-    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        self._runner._assigned(assigned)
-
-    def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        self._runner._revoked(revoked, lost=False)
-
-    def on_partitions_lost(self, lost: set[TopicPartition]) -> None:
-        self._runner._revoked(lost, lost=True)
