@@ -46,7 +46,7 @@ def write_stream(
         if live and i % 7 == 3:
             for topic in (source, topics.POSES, topics.REPETITIONS, topics.ASSESSMENTS):
                 maker.add(topic, partition, key, Kind.MARK, time_s, mark=MarkKind.HEARTBEAT)
-        maker.add(topics.POSES, partition, key, Kind.POSE, time_s + 0.01, sequence=i)
+        maker.add(topics.POSES, partition, key, Kind.POSE, time_s, sequence=i)
         done, rest = divmod(i + 1, every)
         if rest == 0 and done <= len(repetitions):
             _repetition(maker, partition, key, done, time_s + 0.01, repetitions[done - 1])

@@ -49,7 +49,7 @@ PLANTS: dict[str, Plant] = {
     "poses are lost": lost(topics.POSES, Kind.POSE, Law.POSE_LOST, Law.LIVE_UNCOUNTED, gone=()),
     "poses are doubled": doubled(topics.POSES, Kind.POSE, Law.POSE_DOUBLED),
     "a farewell is doubled": doubled(topics.POSES, Kind.POSE, Law.POSE_DOUBLED, gone=(1,)),
-    "poses change places": reordered(topics.POSES, Kind.POSE, Law.POSE_ORDER, Law.POSE_DOUBLED),
+    "poses change places": reordered(topics.POSES, Kind.POSE, Law.POSE_ORDER, Law.POSE_DOUBLED, Law.TIME_BACKWARDS),
     "poses lie before what was promised": changed(
         topics.POSES, Kind.POSE, lambda s: replace(s, time_s=s.time_s - 3.0), Law.TIME_BACKWARDS, sequence=5
     ),

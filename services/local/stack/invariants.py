@@ -29,6 +29,7 @@ TOPICS: Final = (FRAMES_FILE, FRAMES_LIVE, POSES, REPETITIONS, ASSESSMENTS, STRE
 
 _ON_THEIR_WAY: Final = 35
 """A camera's reader tells its counts once a second: so many frames may come between two of them."""
+_SAME_S: Final = 1e-6
 _FINAL: Final = (Status.CONFIRMED, Status.RETRACTED, Status.ATTEMPT)
 
 
@@ -195,20 +196,23 @@ class _Session:
         self._forwards(marks_and_fresh, strictly=True)
         return fresh
 
-    def _analysed(self) -> list[Seen]:
+    def _analysed(self, frames: list[Seen]) -> list[Seen]:
         """Poses of frames. What pose says to a mark is none: nobody, and tracks that are gone, under the number of the
-        last frame; a track goes once."""
+        last frame but with the mark's time; a track goes once."""
+        times_s = {s.sequence: s.time_s for s in frames}
         analysed: list[Seen] = []
         gone: set[int] = set()
         for seen in self._of(POSES, Kind.POSE):
-            farewell = bool(seen.gone and not seen.people and analysed and seen.sequence == analysed[-1].sequence)
+            again = bool(analysed) and seen.sequence == analysed[-1].sequence
+            elsewhere = abs(seen.time_s - times_s.get(seen.sequence, seen.time_s)) > _SAME_S
+            farewell = bool(seen.gone) and not seen.people and (again or elsewhere)
             if not farewell or gone.intersection(seen.gone):
                 analysed.append(seen)
             gone.update(seen.gone)
         return analysed
 
     def _poses(self, frames: list[Seen]) -> None:
-        poses = self._analysed()
+        poses = self._analysed(frames)
         counts = Counter(s.sequence for s in poses)
         for sequence, count in counts.items():
             if count > 1:
@@ -293,7 +297,7 @@ class _Session:
 
     def _missing(self, frames: list[Seen]) -> None:
         """Of a camera: when nothing was analysed, and how much of what was sent was not."""
-        poses = self._analysed()
+        poses = self._analysed(frames)
         outages = [o for o in self._expected.outages if not o.names or self._name in o.names]
         started_unix_s = _started_unix_s(self._key)
         ends = [s for s in self._topics[POSES] if s.mark is MarkKind.EOF][:1]
