@@ -39,8 +39,7 @@ from training.render.clips import all_clips, ensure_clips
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 DATA: Final = Path(os.environ.get("FORMCHECK_DATA", ROOT.parent / "shared" / "data"))
-SCORE_POINTS: Final = 1.0
-"""Windows travel quantised (1/255 of a score, 1/65,000 of the window's extent): a score may move by a rounding."""
+SCORE_POINTS: Final = 1e-6
 AT_ONCE: Final = 2
 PER_CLIP_S: Final = 600.0
 

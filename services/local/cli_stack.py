@@ -28,7 +28,7 @@ FAILED, FORCED = 1, 130
 streams = typer.Typer(no_args_is_help=True, help="Cameras and files of a running stack: add, list, pause, remove.")
 
 State = Annotated[
-    Path | None, typer.Option("--state", metavar="DIR", help="The stack's folder (default: FORMCHECK_STATE, else ~).")
+    Path | None, typer.Option("--state", metavar="DIR", help="The stack's folder (~/.local/state/formcheck).")
 ]
 Kafka = Annotated[
     str | None, typer.Option("--kafka", metavar="HOST:PORT", help="Kafka, where no stack of this machine is meant.")
@@ -307,8 +307,8 @@ def dlq(context: typer.Context) -> None:
     with guarded():
         from services.local.stack.dlq import app
 
-        config = reach(None, None)
-    os.environ["FORMCHECK_KAFKA_BOOTSTRAP"] = config.bootstrap
+        if context.args and not {"--help", "--kafka"} & set(context.args):
+            os.environ["FORMCHECK_KAFKA_BOOTSTRAP"] = reach(None, None).bootstrap
     app(context.args, prog_name="formcheck dlq")
 
 

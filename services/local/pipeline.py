@@ -13,6 +13,7 @@ from typing import Literal
 
 import cv2
 
+from services.common.codec import repetition_from_proto, repetition_to_proto
 from services.common.jpeg import decode_jpeg, encode_jpeg
 from services.common.processor import Mark, MarkKind
 from services.common.types import LOCAL_STREAM, Frame, NetworkTrace, PoseFrame, Repetition
@@ -41,7 +42,8 @@ class AnalyzeOptions:
     """How to analyse. ``exercise`` None = recognise it; ``threads``: of the pose network.
 
     ``frame_codec`` jpeg: pictures take the way that they take between the services (short side, JPEG and back, one
-    after the other), so that the answer is the services' answer; none: as they come out of the decoder.
+    after the other), and so do repetitions (their windows are quantised), so that the answer is the services' answer;
+    none: pictures as they come out of the decoder.
     """
 
     exercise: str | None = None
@@ -55,9 +57,14 @@ class AnalyzeOptions:
     frame_codec: Literal["none", "jpeg"] = "none"
 
     @property
+    def travelled(self) -> bool:
+        """What goes from stage to stage takes the services' way."""
+        return self.frame_codec == "jpeg"
+
+    @property
     def short_side_px(self) -> int:
         """To which larger pictures are scaled down."""
-        return ANALYSIS_SHORT_SIDE_PX if self.frame_codec == "none" else SHORT_SIDE_PX
+        return SHORT_SIDE_PX if self.travelled else ANALYSIS_SHORT_SIDE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class _Behind:
         self._segment = SegmentProcessor(OnnxRecurrentNetwork(), exercise=options.exercise, trace=True)
         self._errors = AssessProcessor(load_catalogue(), options.strictness)
         self._thumbnails = options.thumbnails
+        self._travelled = options.travelled
         self._scale = reader.scale
         self._size_px = reader.info.width_px, reader.info.height_px
         self.collector = Collector()
@@ -115,6 +123,8 @@ class _Behind:
         for output in outputs:
             self.collector.output(output)
             if isinstance(output, Repetition):
+                if self._travelled:
+                    output = repetition_from_proto(repetition_to_proto(output))
                 started = time.perf_counter()
                 assessments = self._errors.on_item(output)
                 self.errors_s += time.perf_counter() - started
@@ -136,10 +146,9 @@ def analyze(
     """
     started = time.perf_counter()
     cv2.setNumThreads(1)  # its threads wait busily for the next small picture, on the cores that the network needs
-    travelled = options.frame_codec == "jpeg"
     reader = VideoReader(
         uri, start_s=options.start_s, end_s=options.end_s, max_short_side_px=options.short_side_px, stream=LOCAL_STREAM,
-        threads=1 if travelled else None,  # of a damaged file, threads decide what a picture looks like
+        threads=1 if options.travelled else None,  # of a damaged file, threads decide what a picture looks like
     )  # fmt: skip
     profile = Profile.get(options.pose)
     with reader:
@@ -150,9 +159,9 @@ def analyze(
         behind = _Behind(options, reader)
         ready, cpu_before_s = time.perf_counter(), time.process_time()
         clock = _Clock(ready, options, info.duration_s)
-        with ReadAhead(map(_travelled, reader) if travelled else iter(reader)) as frames:
+        with ReadAhead(map(_travelled, reader) if options.travelled else iter(reader)) as frames:
             counted = clock.counted(frames)
-            found = _one_by_one(pose, counted) if travelled else pose.stream(counted)
+            found = _one_by_one(pose, counted) if options.travelled else pose.stream(counted)
             last = _run(found, behind, clock, progress)
         end = Mark(LOCAL_STREAM, MarkKind.EOF, last.time_s if last else 0.0)
         behind.on_end(end, pose.on_mark(end))
