@@ -41,18 +41,19 @@ INPUTS = (
     Input("people", 2, "people", "chosen", "seen by a camera on average while the gym is open"),
     Input("open_share", 0.67, "share", "chosen", "of the day that streams run: 16 of 24 hours"),
     Input("repetitions_per_min", 6, "1/min", "chosen", "of one person, rests included"),
-    Input("frame_bytes", 45_000, "B", "measured", "`python -m bench.jpeg`"),
-    Input("pose_bytes", 330, "B", "measured", "a `poses.v1` record with one person"),
-    Input("result_bytes", 20_000, "B", "measured", "a repetition's events and its assessment, with the window in both"),
-    Input("state_bytes_s", 30_000, "B/s", "measured", "snapshots of all stages of one stream"),
-    Input("decode_ms", 1.6, "CPU ms", "measured", "one 720p camera frame: `python -m bench.readers`"),
-    Input("encode_ms", 1.6, "CPU ms", "measured", "one analysed frame: scaling, JPEG, sending"),
-    Input("pose_ms", 6, "CPU ms", "measured", "one analysed frame in the pose service, without the network"),
-    Input("triton_cpu_ms", 1.2, "CPU ms", "measured", "one crop in Triton beside the network: docs/decisions/0005"),
-    Input("segment_ms", 1.5, "CPU ms", "measured", "one analysed frame in segment, per person"),
-    Input("errors_ms", 40, "CPU ms", "measured", "one repetition in errors"),
-    Input("kafka_ms_mb", 8, "CPU ms", "measured", "a broker's work on one MB in and out"),
-    Input("crops_per_person", 1.15, "crops", "measured", "per person and frame: following, and looking for new people"),
+    Input("frame_bytes", 32_000, "B", "measured", "JPEG of 854 x 480 at quality 90: docs/decisions/0008"),
+    Input("pose_bytes", 350, "B", "measured", "a `poses.v1` record with one person, its headers with it"),
+    Input("result_bytes", 8_100, "B", "measured", "a repetition's events and its assessment, with the window in both"),
+    Input("state_bytes_s", 38_000, "B/s", "measured", "snapshots of a stream: pose 2.4 kB x 10/s, segment 14 kB x 1/s"),
+    Input("decode_ms", 2.55, "CPU ms", "measured", "one 720p camera frame: PyAV, 392 frames/s on one thread"),
+    Input("encode_ms", 2.4, "CPU ms", "measured", "one analysed frame: conversion 0.7, JPEG 1.1, sending 0.6"),
+    Input("pose_ms", 5, "CPU ms", "measured", "one analysed frame in pose, without the network: docs/decisions/0008"),
+    Input("triton_cpu_ms", 0.6, "CPU ms", "measured", "one crop in Triton beside the network: docs/decisions/0008"),
+    Input("onnx_ms", 9.6, "CPU ms", "measured", "MoveNet Lightning on one crop in onnxruntime, one thread; 0008"),
+    Input("segment_ms", 2.5, "CPU ms", "measured", "one person in one frame: processor 1.75, snapshots 0.15, Kafka"),
+    Input("errors_ms", 8, "CPU ms", "measured", "one repetition: processor and codec 6.5, Kafka"),
+    Input("kafka_ms", 5.4, "CPU ms", "measured", "brokers, per analysed frame; mostly per second: a bound; 0008"),
+    Input("crops_per_person", 1.09, "crops", "measured", "per person and frame, to follow and to find; 0008"),
     Input(
         "gpu_crops_per_s", 437, "crops/s", "published",
         "RTMPose-m, TensorRT FP16, batch 1, GTX 1660 Ti: 2.29 ms "
@@ -97,11 +98,11 @@ def plan(cameras: int, i: Mapping[str, float]) -> list[Row]:
         math.ceil(partitions * _TOPICS * i["replication"] / i["broker_partitions"]),
     )
     gpus = math.ceil(crops_s / (i["gpu_crops_per_s"] * i["serving_ratio"] * i["headroom"]))
-    kafka = (written_mb_s + 2 * sum(rates.values())) * i["kafka_ms_mb"] / 1000 / i["headroom"]
+    kafka = frames_s * i["kafka_ms"] / 1000 / i["headroom"]
     return [
         *_traffic(cameras, i, rates, crops_s),
         Row("Kafka brokers", brokers, "", "the most of: copies, bandwidth, partitions"),
-        Row("Kafka cores, all brokers", kafka, "", "MB in, copied and read x CPU"),
+        Row("Kafka cores, all brokers", kafka, "", "analysed frames/s x CPU; at most"),
         Row("partitions of a topic", partitions, "", f"{_SLACK} a replica of the busiest stage, in sixes"),
         *_disk(i, rates),
         Row("decode cores (ingest)", cores["decode"], "", "camera frames/s x CPU, over the headroom"),
@@ -109,6 +110,9 @@ def plan(cameras: int, i: Mapping[str, float]) -> list[Row]:
         Row("pose cores", cores["pose"], "", "analysed frames/s x CPU"),
         Row("Triton's CPU cores", cores["triton"], "", "crops/s x CPU"),
         Row("GPUs", gpus, "", "crops/s over rate x serving ratio x headroom"),
+        Row(
+            "or, without GPUs, cores", crops_s * i["onnx_ms"] / 1000 / i["headroom"], "", "crops/s x CPU of onnxruntime"
+        ),
         Row("segment cores", cores["segment"], "", "people x frames/s x CPU"),
         Row("errors cores", cores["errors"], "", "repetitions/s x CPU"),
     ]
