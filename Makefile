@@ -91,6 +91,10 @@ bench-pose: setup ## Pose networks: OKS-AP and recall on COCO people, steadiness
 bench-triton: setup ## Pose inference in process against a real Triton
 	@$(RUN) python -m bench.triton
 
+.PHONY: bench-stages
+bench-stages: setup ## segment and errors behind a real Kafka: CPU per message, CPU when idle
+	@$(RUN) python -m bench.stages
+
 .PHONY: bench-decode
 bench-decode: $(UV) ## Decoding against raw PyAV
 	@$(RUN) python -m bench.decode
