@@ -22,6 +22,7 @@ from services.ingest.core.session import FilePosition
 from services.ingest.core.streams import Counters, StreamEvent
 
 MOST_FRAMES: Final = 256
+_LEAST_FRAMES: Final = 8
 _MOST_BYTES: Final = 8 << 20
 """Of one transaction."""
 _MOST_WAITING: Final = 50_000
@@ -71,7 +72,8 @@ class Outbox:
     """Used by the service's loop. ``topic``: ``streams.v1`` with its prefix; ``most_frames``: of one batch."""
 
     def __init__(self, topic: str, metrics: RunnerMetrics, most_frames: int = MOST_FRAMES) -> None:
-        self._topic, self._metrics, self._most_frames = topic, metrics, most_frames
+        self._topic, self._metrics = topic, metrics
+        self._most_frames = self._frames_now = most_frames
         self._waiting: deque[_Entry] = deque()
         self._taken: list[_Entry] = []
         self._homes: dict[str, _Home] = {}
@@ -164,7 +166,7 @@ class Outbox:
             if entry.frame is not None:  # what follows a frame goes with it: a file's end and its mark are one
                 frames += 1
                 size += len(entry.frame.jpeg)
-                if frames > 1 and (frames > self._most_frames or size > _MOST_BYTES):
+                if frames > 1 and (frames > self._frames_now or size > _MOST_BYTES):
                     break
             self._taken.append(self._waiting.popleft())
             self._apply(entry)
@@ -184,7 +186,10 @@ class Outbox:
         taken, self._taken = self._taken, []
         if not committed:
             self._waiting.extendleft(reversed(taken))
+            # On a starved machine a large transaction may never end within its time: try a smaller one.
+            self._frames_now = max(min(_LEAST_FRAMES, self._most_frames), self._frames_now // 2)
             return {}
+        self._frames_now = min(self._most_frames, 2 * self._frames_now)
         written: Counter[int] = Counter()
         produced: Counter[str] = Counter()
         now_s = time.time()
