@@ -18,7 +18,7 @@ from bench.rig.load import Level
 from bench.rig.proxy import CuttingProxy
 from bench.rig.scraping import Scraper, grown, quantile, scrape, total
 from bench.rig.truth import LoopTruth
-from bench.streams import Case
+from bench.streams import Case, report, verdicts
 from services.common.types import LOCAL_STREAM, PoseFrame, TrackedPose
 
 
@@ -210,6 +210,19 @@ def test_a_level_and_what_it_says() -> None:
     assert (base, slope, spread) == pytest.approx((0.1, 0.4, 0.0), abs=1e-6)
     assert case.efficiency(case.levels[0]) == pytest.approx((2e-3 * 200 + 10e-3 * 100) / (0.5 * 10.0))
     assert level(2, 1.0, poses=150).trouble() == "7.50 poses/s"
+    case.levels[2].latency_s |= {"p50": 0.1, "p99": 0.3}
+    case.levels[2].confirmed_s = [0.6, 0.7, 0.8]
+    case.levels[2].stages = {"pose: inference": {"p50": 0.012, "p95": 0.03}}
+    case.levels[2].bytes_per_stream_s = {"poses.v1": 2500.0}
+    case.stopped_by = case.levels[3].trouble()
+    told = report(case)
+    assert "3 cameras sustained (the next: p95 800 ms; target 6)" in told
+    assert "confirmed after the true end: p50 0.70 s, p95 0.79 s of 3" in told
+    assert "one more camera 0.400, single steps within 0 % of it" in told
+    met = verdicts([case])
+    assert met["360p-1: marginal cost flat (15 %)"]
+    assert met["360p-1: confirmed p95 within 1 s"]
+    assert not met["360p-1: at least 6 cameras"]
     skipped = level(2, 1.0)
     skipped.skipped = {"STALE": 40}
     assert "STALE" in skipped.trouble()
