@@ -21,7 +21,7 @@ SIZES = (50, 500, 5000)
 
 @dataclass(frozen=True)
 class Input:
-    """One number that goes in. ``kind``: chosen, measured, estimated or published; ``origin``: by whom or what command."""
+    """One number that goes in. ``kind``: chosen, measured, estimated or published; ``origin``: by whom or how."""
 
     name: str
     value: float
@@ -46,11 +46,11 @@ INPUTS = (
     Input("result_bytes", 8_100, "B", "measured", "a repetition's events and its assessment, with the window in both"),
     Input("state_bytes_s", 38_000, "B/s", "measured", "snapshots of a stream: pose 2.4 kB x 10/s, segment 14 kB x 1/s"),
     Input("decode_ms", 2.55, "CPU ms", "measured", "one 720p camera frame: PyAV, 392 frames/s on one thread"),
-    Input("encode_ms", 2.4, "CPU ms", "estimated", "one analysed frame: conversion 0.7, JPEG 1.1, sending (a guess) 0.6"),
+    Input("encode_ms", 2.4, "CPU ms", "estimated", "one analysed frame: conversion 0.7, JPEG 1.1; sending a guess"),
     Input("pose_ms", 5, "CPU ms", "measured", "one analysed frame in pose, without the network: docs/decisions/0008"),
     Input("triton_cpu_ms", 0.6, "CPU ms", "measured", "one crop in Triton beside the network: docs/decisions/0008"),
     Input("onnx_ms", 9.6, "CPU ms", "measured", "MoveNet Lightning on one crop in onnxruntime, one thread; 0008"),
-    Input("segment_ms", 2.5, "CPU ms", "estimated", "one person in one frame: processor 1.75, snapshots 0.15; Kafka a guess"),
+    Input("segment_ms", 2.5, "CPU ms", "estimated", "a person in a frame: processor 1.75, snapshot 0.15; Kafka a guess"),
     Input("errors_ms", 8, "CPU ms", "estimated", "one repetition: processor and codec 6.5; Kafka a guess"),
     Input("kafka_ms", 5.4, "CPU ms", "measured", "brokers, per analysed frame; mostly per second: a bound; 0008"),
     Input("crops_per_person", 1.09, "crops", "measured", "per person and frame, to follow and to find; 0008"),
