@@ -16,6 +16,7 @@ Then, of the same clips, how far ``analyze --frame-codec jpeg`` is from ``analyz
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -259,6 +260,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--threads", type=int, default=2, help="of the one process's pose network")
     parser.add_argument("--json", type=Path, help="write all rows here")
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the stack ends with it
     clips = clips_of(args)
     if not clips:
         parser.error("no clip is left to compare")
