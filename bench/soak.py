@@ -42,11 +42,15 @@ BOUNDS_PER_MIN: Final = {"rss_mb": 0.5, "threads": 0.2, "files": 0.3, "lag": 5.0
 """What may grow a minute in a run of half an hour; shorter runs see the first minutes' growth (``bounds``)."""
 _WARMING: Final = {"rss_mb": 25.0, "threads": 6.0, "files": 12.0, "lag": 200.0}
 """What may still grow over a run, however short, until everything has been used once."""
+_SLOW_TO_WARM: Final = {"kafka": {"rss_mb": 150.0, "files": 150.0}, "triton": {"rss_mb": 80.0}}
+"""A broker's heap fills up to its 256 MB, and its topics roll segments (each minute, some every ten seconds) until the
+first are old enough to go; a network's process takes what its largest batches need."""
 
 
-def bounds(minutes: float) -> dict[str, float]:
+def bounds(minutes: float, process: str = "") -> dict[str, float]:
     """Per minute, for a run of this length."""
-    return {what: BOUNDS_PER_MIN[what] + _WARMING[what] / minutes for what in BOUNDS_PER_MIN}
+    warming = _WARMING | _SLOW_TO_WARM.get(process, {})
+    return {what: bound + warming[what] / minutes for what, bound in BOUNDS_PER_MIN.items()}
 
 
 @dataclass(slots=True)
@@ -166,9 +170,8 @@ class Verdict:
 
 
 def judge(samples: Samples, minutes: float) -> list[Verdict]:
-    limits = bounds(minutes)
-    found = samples.slopes()
-    return [Verdict(process, what, each, limits[what]) for (process, what), each in sorted(found.items())]
+    found = sorted(samples.slopes().items())
+    return [Verdict(process, what, each, bounds(minutes, process)[what]) for (process, what), each in found]
 
 
 def show(verdicts: Sequence[Verdict]) -> str:

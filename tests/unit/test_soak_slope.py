@@ -55,3 +55,5 @@ def test_a_leak_is_named_and_a_busy_but_flat_process_is_not() -> None:
 
 def test_short_runs_may_grow_faster() -> None:
     assert bounds(2)["rss_mb"] > bounds(30)["rss_mb"] > 0
+    assert bounds(2, "kafka")["files"] > bounds(2, "pose.1")["files"]
+    assert bounds(30, "kafka")["rss_mb"] <= 6
