@@ -50,7 +50,7 @@ INPUTS = (
     Input("pose_ms", 5, "CPU ms", "measured", "one analysed frame in pose, without the network: docs/decisions/0008"),
     Input("triton_cpu_ms", 0.6, "CPU ms", "measured", "one crop in Triton beside the network: docs/decisions/0008"),
     Input("onnx_ms", 9.6, "CPU ms", "measured", "MoveNet Lightning on one crop in onnxruntime, one thread; 0008"),
-    Input("segment_ms", 2.5, "CPU ms", "estimated", "a person in a frame: processor 1.75, snapshot 0.15; Kafka a guess"),
+    Input("segment_ms", 2.5, "CPU ms", "estimated", "a person in a frame: processor 1.75, snapshot .15; Kafka a guess"),
     Input("errors_ms", 8, "CPU ms", "estimated", "one repetition: processor and codec 6.5; Kafka a guess"),
     Input("kafka_ms", 5.4, "CPU ms", "measured", "brokers, per analysed frame; mostly per second: a bound; 0008"),
     Input("crops_per_person", 1.09, "crops", "measured", "per person and frame, to follow and to find; 0008"),
