@@ -105,7 +105,7 @@ def test_an_error_of_the_network_comes_to_the_caller() -> None:
         behind = pipeline._Behind(OPTIONS, reader)
         clock = pipeline._Clock(0.0, OPTIONS, None)
         with pytest.raises(ModelError, match="the network is gone"):
-            pipeline._run(frames(reader), pose, behind, clock, lambda _: None)
+            pipeline._run(pose.stream(frames(reader)), behind, clock, lambda _: None)
     assert threading.active_count() == before
     assert taken[-1] < 12  # five runs of two frames, and those in hand
     assert len(behind.collector.people()[0].times_s) <= taken[-1]
