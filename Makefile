@@ -40,7 +40,13 @@ test: setup ## Run all tests, the quick ones first
 	@$(RUN) python -m services.local.stack.triton --fetch-only
 	@$(RUN) python -c "from services.local.stack.kafka import ensure_jars; print(ensure_jars())"
 	@$(RUN) pytest -n 2 --dist worksteal -q -m "not slow"
-	@FORMCHECK_TEST_PATIENCE=$${FORMCHECK_TEST_PATIENCE:-3} $(RUN) pytest -n 2 --dist worksteal -q -m "slow"
+	@FORMCHECK_TEST_PATIENCE=$${FORMCHECK_TEST_PATIENCE:-3} $(RUN) pytest -n 2 --dist worksteal -q -m "slow and not stack"
+
+.PHONY: test-stack
+test-stack: setup ## Short fault runs and two minutes of soak on the whole stack
+	@$(RUN) python -m services.pose.adapters.models > /dev/null
+	@$(RUN) python -m services.local.stack.triton --fetch-only
+	@FORMCHECK_TEST_PATIENCE=$${FORMCHECK_TEST_PATIENCE:-3} $(RUN) pytest -q -m stack
 
 .PHONY: test-training
 test-training: $(UV) ## Tests that need PyTorch (installs the training group, 4.5 GB)

@@ -11,7 +11,7 @@ from bench.rig.run import Rig
 from services.local.stack.cameras import DEMO
 from tests.support.kafka import PATIENCE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240 * PATIENCE)]
+pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(240 * PATIENCE)]
 
 FAULTS = ("kill -9 of pose", "kill -9 of segment")
 

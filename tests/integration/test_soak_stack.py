@@ -10,7 +10,7 @@ from bench.soak import Soak, judge, show
 from services.local.stack.cameras import DEMO
 from tests.support.kafka import PATIENCE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(420 * PATIENCE)]
+pytestmark = [pytest.mark.slow, pytest.mark.stack, pytest.mark.timeout(420 * PATIENCE)]
 
 MINUTES = 2.0
 

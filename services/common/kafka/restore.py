@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 _ASK_MS = 200
 _READ_MS = 20
+_PAUSE_S = 0.1
+_TROUBLE_S = 60.0
+"""For so long may Kafka refuse: a partition without a leader, a cluster that has lost sight of its only broker (which
+the client calls by the name of an error that is not worth another try)."""
 
 
 class Restorer:
@@ -41,6 +45,7 @@ class Restorer:
         self._ends: dict[TopicPartition, int] = {}
         self._found: dict[TopicPartition, dict[bytes, bytes]] = {}
         self._began_s = 0.0
+        self._troubled_s: float | None = None  # since when Kafka refuses
 
     @property
     def busy(self) -> bool:
@@ -66,19 +71,23 @@ class Restorer:
     def advance(self) -> dict[TopicPartition, Restored]:
         """Do a little; returns the partitions that are read completely (mostly none).
 
-        Raises: kafka.errors.KafkaError: what is not worth another try.
+        Raises: kafka.errors.KafkaError: Kafka has refused for ``_TROUBLE_S``.
         """
         try:
-            if not self._batch:
-                self._ask()
-                return {}
-            return self._read()
+            done = self._read() if self._batch else self._ask()
         except KafkaTimeoutError:
             return {}
         except KafkaError as error:
-            if not getattr(error, "retriable", False):
+            now_s = time.monotonic()
+            if self._troubled_s is None:
+                log.warning("reading the state of partitions: %r", error)
+                self._troubled_s = now_s
+            elif now_s - self._troubled_s > _TROUBLE_S:
                 raise
+            time.sleep(_PAUSE_S)
             return {}
+        self._troubled_s = None
+        return done
 
     def close(self) -> None:
         if self._reader is not None:
@@ -86,7 +95,7 @@ class Restorer:
         if self._admin is not None:
             self._admin.close()
 
-    def _ask(self) -> None:
+    def _ask(self) -> dict[TopicPartition, Restored]:
         """Where the waiting partitions stand, and how far the state topic reaches."""
         if self._admin is None:
             self._admin = make_admin(self._config.bootstrap)
@@ -108,6 +117,7 @@ class Restorer:
         self._found = {tp: {} for tp in wanted}
         self._batch = offsets
         self._waiting.clear()
+        return {}
 
     def _read(self) -> dict[TopicPartition, Restored]:
         assert self._reader is not None
