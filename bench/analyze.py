@@ -235,6 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--runs must be at least 1")
     if options.seconds is not None and options.seconds <= 0:
         parser.error("--seconds must be more than 0")
+    if options.people != "all" and options.resume is not None:
+        parser.error("--resume keeps runs of --people all; leave one of the two out")
     clips = [Clip(path) for path in find_clips(options.clips)]
     file: Path | None = options.resume
     if file is not None and file.exists():

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -54,11 +54,6 @@ def usage(pids: Iterable[int], *, only_roots: bool = False) -> Usage:
             files += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - names only, quicker
             alive += 1
     return Usage(cpu_s, rss, threads, files, alive)
-
-
-def usages(trees: Mapping[str, Iterable[int]]) -> dict[str, Usage]:
-    """By name."""
-    return {name: usage(pids) for name, pids in trees.items()}
 
 
 def _fields(pid: int) -> list[str]:

@@ -270,11 +270,6 @@ class KafkaCluster:
         self._await(timeout_s)
         await_in_sync(self.bootstrap, timeout_s=timeout_s)
 
-    def kill_all(self) -> None:
-        """``kill -9`` of every broker."""
-        for index in range(len(self._brokers)):
-            self.kill(index)
-
     def create_topics(
         self, topics: Sequence[Topic] = TOPICS, *, partitions: int = DEFAULT_PARTITIONS, prefix: str = ""
     ) -> None:
