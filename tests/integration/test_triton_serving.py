@@ -1,6 +1,7 @@
 """The pose networks on a real Triton server: the same numbers, batched over streams, within limits."""
 
 import asyncio
+import time
 import urllib.request
 
 import grpc
@@ -36,11 +37,18 @@ def crops() -> np.ndarray:
 
 
 def statistics(server: TritonServer, model: str) -> tuple[int, int]:
-    """Crops inferred and runs made, since the server started."""
+    """Crops inferred and runs made, since the server started. Triton counts a moment after it has answered: asked until
+    nothing changes any more."""
+    seen = [(-1, -1)]
     with grpc.insecure_channel(server.grpc_target) as channel:
         stub = GRPCInferenceServiceStub(channel)
-        answer = stub.ModelStatistics(service_pb2.ModelStatisticsRequest(name=model), timeout=10)
-    return answer.model_stats[0].inference_count, answer.model_stats[0].execution_count
+        for _ in range(100):
+            answer = stub.ModelStatistics(service_pb2.ModelStatisticsRequest(name=model), timeout=10)
+            seen.append((answer.model_stats[0].inference_count, answer.model_stats[0].execution_count))
+            if len(seen) > 5 and len(set(seen[-5:])) == 1:
+                break
+            time.sleep(0.1)
+    return seen[-1]
 
 
 @pytest.mark.parametrize("name", PROFILES)
