@@ -254,6 +254,8 @@ class KafkaCluster:
     def leave_running(self) -> None:
         """Forget the brokers; whoever knows their process ids stops them."""
         for broker in self._brokers:
+            if broker.process is not None:
+                broker.process.returncode = 0  # else its destructor warns that it still runs
             broker.process = None
 
     def kill(self, index: int) -> None:
