@@ -160,8 +160,10 @@ def test_a_stopped_camera_stalls_then_is_lost_and_its_neighbour_goes_on(
         wait(supervisor, lambda: all("lost" in sink.states(f"gym/{n}") for n in ("garbage", "noise", "mute", "absent")))
         wait(supervisor, lambda: time.monotonic() > since[0] + 6)
         own.signal(signal.SIGCONT)
-        assert alone_fps == pytest.approx(25, rel=0.15)
-        assert camera_fps(supervisor, since) == pytest.approx(alone_fps, rel=0.15)
+        assert camera_fps(supervisor, since) > 0.5 * alone_fps
+        during_s = [t for t in sink.arrivals["gym/good"] if t >= since[0]]
+        # Who waited for the others would have waited for their time-outs (3 s).
+        assert np.diff(during_s).max() < 0.7 * QUICK.read_timeout_s
     assert set(sink.states("gym/good")) <= {"connecting", "live", "stalled"}
     assert MarkKind.LOST not in sink.kinds("gym/good")
     lost = next(e for e in sink.events["gym/stopped"][story:] if e.target is StreamState.LOST)
